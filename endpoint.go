@@ -1,0 +1,95 @@
+package convoy
+
+import "time"
+
+// EndpointStatus says whether an endpoint takes deliveries.
+type EndpointStatus string
+
+const (
+	EndpointActive EndpointStatus = "active"
+	// EndpointPaused parks deliveries until a person resumes it.
+	EndpointPaused EndpointStatus = "paused"
+	// EndpointInactive was switched off because it kept failing.
+	EndpointInactive EndpointStatus = "inactive"
+)
+
+// DefaultHTTPTimeout bounds one try when the endpoint sets no timeout.
+const DefaultHTTPTimeout = 10 * time.Second
+
+// MaxHTTPTimeout is the longest timeout an endpoint may set. It bounds the
+// lease of a delivery and so the time a crash can hold one up.
+const MaxHTTPTimeout = 5 * time.Minute
+
+// Secret signs what is sent to an endpoint.
+type Secret struct {
+	ID    string `json:"uid"`
+	Value string `json:"value"`
+	// ExpiresAt is when a rotated secret stops signing; zero for a live one.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// Live reports whether the secret signs at the given time.
+func (s Secret) Live(now time.Time) bool {
+	return s.ExpiresAt.IsZero() || now.Before(s.ExpiresAt)
+}
+
+// Authentication is what an endpoint asks of us, beside the signature.
+type Authentication struct {
+	// Type is "api_key" or "basic_auth"; empty for none.
+	Type   string      `json:"type"`
+	APIKey *APIKeyAuth `json:"api_key,omitempty"`
+	Basic  *BasicAuth  `json:"basic_auth,omitempty"`
+}
+
+// APIKeyAuth sends one header.
+type APIKeyAuth struct {
+	HeaderName  string `json:"header_name"`
+	HeaderValue string `json:"header_value"`
+}
+
+// BasicAuth sends RFC 7617 credentials.
+type BasicAuth struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+}
+
+// Endpoint is a URL that takes deliveries.
+type Endpoint struct {
+	ID        EndpointID
+	ProjectID ProjectID
+	// OwnerID groups the endpoints of one customer.
+	OwnerID     string
+	URL         string
+	Name        string
+	Description string
+	// Secrets are in the order they were made; every live one signs.
+	Secrets []Secret
+	// AdvancedSignatures adds a timestamp and every live secret to the
+	// signature header.
+	AdvancedSignatures bool
+	SlackWebhookURL    string
+	TeamsWebhookURL    string
+	SupportEmail       string
+	Status             EndpointStatus
+	// HTTPTimeout bounds one try; zero means [DefaultHTTPTimeout].
+	HTTPTimeout time.Duration
+	// RateLimit is how many deliveries may start per RateLimitDuration; zero
+	// means no limit.
+	RateLimit         int
+	RateLimitDuration time.Duration
+	ContentType       string
+	Authentication    Authentication
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+	DeletedAt         time.Time
+}
+
+// Timeout is the bound on one try.
+func (e *Endpoint) Timeout() time.Duration {
+	if e.HTTPTimeout <= 0 {
+		return DefaultHTTPTimeout
+	}
+	return min(e.HTTPTimeout, MaxHTTPTimeout)
+}

@@ -1,0 +1,176 @@
+// Package batch gathers items from many goroutines into batches for one: the
+// natural batching of the hot path. An idle batcher flushes at once; while a
+// flush is under way the next batch gathers. There is no timer and no
+// goroutine per item. It keeps nothing: what is in it when the process dies
+// was never acknowledged.
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// ErrClosed is returned for items given to a batcher that has stopped.
+var ErrClosed = errors.New("batcher stopped")
+
+// Config bounds a batcher.
+type Config struct {
+	// MaxItems and MaxBytes bound one batch. A single item over MaxBytes is a
+	// batch of its own.
+	MaxItems, MaxBytes int
+	// Pending bounds the items waiting for the next batch; givers wait beyond.
+	Pending int
+	// FlushTimeout bounds one flush.
+	FlushTimeout time.Duration
+	// Observe, if set, is told the size and duration of each flush.
+	Observe func(items int, d time.Duration)
+}
+
+// Batcher hands items of type T to its flush function in batches.
+type Batcher[T any] struct {
+	cfg   Config
+	size  func(T) int
+	flush func(ctx context.Context, items []T) error
+	in    chan entry[T]
+	done  chan struct{}
+}
+
+type entry[T any] struct {
+	item T
+	// result gets the flush's error; nil when nobody waits.
+	result chan error
+}
+
+// results are reused: one is in use by each waiting goroutine.
+var results = sync.Pool{New: func() any { return make(chan error, 1) }}
+
+// New makes a batcher. size gives an item's bytes; flush is called by one
+// goroutine at a time and must not keep the slice.
+func New[T any](cfg Config, size func(T) int, flush func(ctx context.Context, items []T) error) *Batcher[T] {
+	return &Batcher[T]{
+		cfg: cfg, size: size, flush: flush,
+		// The channel is the waiting room: its bound is the most that can be
+		// lost in memory, none of it acknowledged.
+		in:   make(chan entry[T], cfg.Pending),
+		done: make(chan struct{}),
+	}
+}
+
+// Do gives an item and waits for its batch, returning the flush's error. When
+// ctx ends first the item may still be flushed.
+func (b *Batcher[T]) Do(ctx context.Context, item T) error {
+	res := results.Get().(chan error)
+	select {
+	case b.in <- entry[T]{item, res}:
+	case <-ctx.Done():
+		results.Put(res)
+		return ctx.Err()
+	case <-b.done:
+		results.Put(res)
+		return ErrClosed
+	}
+	select {
+	case err := <-res:
+		results.Put(res)
+		return err
+	case <-ctx.Done():
+		// res may still be written to, so it is not reused.
+		return ctx.Err()
+	case <-b.done:
+		// The last flush and the end can both be ready.
+		select {
+		case err := <-res:
+			return err
+		default:
+			return ErrClosed
+		}
+	}
+}
+
+// Put gives an item without waiting for its batch; it waits only while
+// Config.Pending items are waiting already.
+func (b *Batcher[T]) Put(ctx context.Context, item T) error {
+	select {
+	case b.in <- entry[T]{item: item}:
+		return nil
+	case <-b.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Len is the number of items waiting for the next batch.
+func (b *Batcher[T]) Len() int { return len(b.in) }
+
+// Run flushes until ctx ends, then flushes what is waiting and returns. Givers
+// must have stopped by then; any that have not get ErrClosed.
+func (b *Batcher[T]) Run(ctx context.Context) error {
+	defer close(b.done)
+	var (
+		items   []T
+		waiters []chan error
+		held    *entry[T] // taken from the channel but over MaxBytes for its batch
+	)
+	for {
+		var first entry[T]
+		if held != nil {
+			first, held = *held, nil
+		} else {
+			select {
+			case first = <-b.in:
+			case <-ctx.Done():
+				select {
+				case first = <-b.in:
+				default:
+					return nil
+				}
+			}
+		}
+		items, waiters = append(items[:0], first.item), append(waiters[:0], first.result)
+		bytes := b.size(first.item)
+	gather:
+		for len(items) < b.cfg.MaxItems {
+			select {
+			case e := <-b.in:
+				n := b.size(e.item)
+				if bytes+n > b.cfg.MaxBytes {
+					held = &e
+					break gather
+				}
+				bytes += n
+				items, waiters = append(items, e.item), append(waiters, e.result)
+			default:
+				break gather
+			}
+		}
+		err := b.flushOne(ctx, items)
+		for _, w := range waiters {
+			if w != nil {
+				w <- err
+			}
+		}
+		clear(items)
+	}
+}
+
+// flushOne runs one flush to its end even when ctx has ended: what was taken
+// is finished. A panic in one batch is that batch's error, not the process's.
+func (b *Batcher[T]) flushOne(ctx context.Context, items []T) (err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.FlushTimeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("batch flush panicked: %v", p)
+		}
+	}()
+	start := time.Now()
+	err = b.flush(ctx, items)
+	if b.cfg.Observe != nil {
+		b.cfg.Observe(len(items), time.Since(start))
+	}
+	return err
+}

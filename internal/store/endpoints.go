@@ -1,0 +1,206 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"convoy"
+	"convoy/internal/store/sqldb"
+)
+
+const endpointMissing = "endpoint not found"
+
+const endpointCols = `p.id, p.project_id, p.owner_id, p.url, p.name, p.description, p.secrets, p.advanced_signatures,
+	p.slack_webhook_url, p.teams_webhook_url, p.support_email, p.status, p.http_timeout, p.rate_limit, p.rate_limit_duration,
+	p.content_type, p.authentication, p.created_at, p.updated_at, p.deleted_at`
+
+func scanEndpoint(row sqldb.Row) (*convoy.Endpoint, error) {
+	var (
+		e                                  convoy.Endpoint
+		secrets, auth                      []byte
+		advanced, timeout, limit, duration int64
+		created, updated, deleted          int64
+	)
+	if err := row.Scan(&e.ID, &e.ProjectID, &e.OwnerID, &e.URL, &e.Name, &e.Description, &secrets, &advanced,
+		&e.SlackWebhookURL, &e.TeamsWebhookURL, &e.SupportEmail, &e.Status, &timeout, &limit, &duration,
+		&e.ContentType, &auth, &created, &updated, &deleted); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(json.Unmarshal(secrets, &e.Secrets), json.Unmarshal(auth, &e.Authentication)); err != nil {
+		return nil, fmt.Errorf("credentials of endpoint %s: %w", e.ID, err)
+	}
+	e.AdvancedSignatures = advanced != 0
+	e.HTTPTimeout = time.Duration(timeout) * time.Microsecond
+	e.RateLimit, e.RateLimitDuration = int(limit), time.Duration(duration)*time.Microsecond
+	e.CreatedAt, e.UpdatedAt, e.DeletedAt = instant(created), instant(updated), instant(deleted)
+	return &e, nil
+}
+
+// CreateEndpoint stores a new endpoint.
+func (s *Store) CreateEndpoint(ctx context.Context, e *convoy.Endpoint) error {
+	secrets, auth, err := credentials(e)
+	if err != nil {
+		return fmt.Errorf("create endpoint: %w", err)
+	}
+	_, err = s.exec(ctx, `INSERT INTO endpoints (id, project_id, owner_id, url, name, description, secrets, advanced_signatures,
+			slack_webhook_url, teams_webhook_url, support_email, status, http_timeout, rate_limit, rate_limit_duration,
+			content_type, authentication, created_at, updated_at, deleted_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
+		e.ID, e.ProjectID, e.OwnerID, e.URL, e.Name, e.Description, secrets, flag(e.AdvancedSignatures),
+		e.SlackWebhookURL, e.TeamsWebhookURL, e.SupportEmail, e.Status, e.HTTPTimeout.Microseconds(), e.RateLimit,
+		e.RateLimitDuration.Microseconds(), e.ContentType, auth, micros(e.CreatedAt), micros(e.UpdatedAt), micros(e.DeletedAt))
+	if err != nil {
+		return fmt.Errorf("create endpoint: %w", err)
+	}
+	return nil
+}
+
+func credentials(e *convoy.Endpoint) (secrets, auth string, err error) {
+	if secrets, err = document(e.Secrets); err != nil {
+		return "", "", err
+	}
+	auth, err = document(e.Authentication)
+	return secrets, auth, err
+}
+
+// Endpoint returns one endpoint of a project.
+func (s *Store) Endpoint(ctx context.Context, project convoy.ProjectID, id convoy.EndpointID) (*convoy.Endpoint, error) {
+	e, err := scanEndpoint(s.db.QueryRow(ctx, `SELECT `+endpointCols+` FROM endpoints p
+		WHERE p.id = $1 AND p.project_id = $2 AND p.deleted_at = 0`, id, project))
+	return e, found(err, endpointMissing)
+}
+
+// EndpointFilter selects endpoints of a project.
+type EndpointFilter struct {
+	Project convoy.ProjectID
+	// Query is a part of the name; the case of ASCII letters does not matter.
+	Query string
+	Owner string
+	Page  Page
+}
+
+// Endpoints returns a page of a project's endpoints.
+func (s *Store) Endpoints(ctx context.Context, f EndpointFilter) (Paged[*convoy.Endpoint], error) {
+	var w where
+	w.add("p.project_id = ?", f.Project)
+	w.add("p.deleted_at = 0")
+	w.contains("p.name", f.Query)
+	if f.Owner != "" {
+		w.add("p.owner_id = ?", f.Owner)
+	}
+	l := listing{cols: endpointCols, table: "endpoints", alias: "p", key: "p.id", where: w}
+	page, err := paginate(f.Page, func(e *convoy.Endpoint) string { return string(e.ID) },
+		fetchRows(ctx, s.db.Replica(), l, scanEndpoint))
+	if err != nil {
+		return page, fmt.Errorf("endpoints: %w", err)
+	}
+	return page, nil
+}
+
+// AllEndpoints returns every endpoint of a project, oldest first, however many
+// there are: routing must know them all.
+func (s *Store) AllEndpoints(ctx context.Context, project convoy.ProjectID) ([]*convoy.Endpoint, error) {
+	rows, err := s.db.Query(ctx, `SELECT `+endpointCols+` FROM endpoints p WHERE p.project_id = $1 AND p.deleted_at = 0 ORDER BY p.id`, project)
+	list, err := collect(rows, err, scanEndpoint)
+	if err != nil {
+		return nil, fmt.Errorf("endpoints: %w", err)
+	}
+	return list, nil
+}
+
+// UpdateEndpoint writes an endpoint's settings. Its id and project stay, and so
+// does its status, which only [Store.SetEndpointStatus] changes: a caller that
+// read the endpoint a moment ago must not switch it on again.
+func (s *Store) UpdateEndpoint(ctx context.Context, e *convoy.Endpoint) error {
+	secrets, auth, err := credentials(e)
+	if err != nil {
+		return fmt.Errorf("update endpoint: %w", err)
+	}
+	n, err := s.exec(ctx, `UPDATE endpoints SET owner_id = $1, url = $2, name = $3, description = $4, secrets = $5,
+			advanced_signatures = $6, slack_webhook_url = $7, teams_webhook_url = $8, support_email = $9, http_timeout = $10,
+			rate_limit = $11, rate_limit_duration = $12, content_type = $13, authentication = $14, updated_at = $15
+		WHERE id = $16 AND project_id = $17 AND deleted_at = 0`,
+		e.OwnerID, e.URL, e.Name, e.Description, secrets, flag(e.AdvancedSignatures), e.SlackWebhookURL, e.TeamsWebhookURL,
+		e.SupportEmail, e.HTTPTimeout.Microseconds(), e.RateLimit, e.RateLimitDuration.Microseconds(), e.ContentType, auth,
+		micros(e.UpdatedAt), e.ID, e.ProjectID)
+	if err := changed(n, err, endpointMissing); err != nil {
+		return fmt.Errorf("update endpoint: %w", err)
+	}
+	return nil
+}
+
+// SetEndpointStatus switches an endpoint and reports whether it had another
+// status before. An endpoint that becomes active gets its parked deliveries
+// back in the same transaction.
+func (s *Store) SetEndpointStatus(ctx context.Context, project convoy.ProjectID, id convoy.EndpointID,
+	status convoy.EndpointStatus, now time.Time,
+) (switched bool, err error) {
+	err = s.db.Write(ctx, func(tx sqldb.Tx) error {
+		var old convoy.EndpointStatus
+		if err := s.lockEndpoint(ctx, tx, project, id).Scan(&old); err != nil {
+			return found(err, endpointMissing)
+		}
+		switched = old != status
+		if !switched {
+			return nil
+		}
+		if _, err := tx.Exec(ctx, `UPDATE endpoints SET status = $1, updated_at = $2 WHERE id = $3`, status, micros(now), id); err != nil {
+			return err
+		}
+		if status == convoy.EndpointActive {
+			return resume(ctx, tx, id, now)
+		}
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("endpoint status: %w", err)
+	}
+	return switched, nil
+}
+
+// lockEndpoint returns the endpoint's status and keeps other transactions that
+// lock it waiting.
+// fork: SQLite has one writer and no row locks.
+func (s *Store) lockEndpoint(ctx context.Context, tx sqldb.Tx, project convoy.ProjectID, id convoy.EndpointID) sqldb.Row {
+	return tx.QueryRow(ctx, `SELECT status FROM endpoints WHERE id = $1 AND project_id = $2 AND deleted_at = 0`+s.db.Dialect().ForUpdate(),
+		id, project)
+}
+
+// endpointDeleted is the description of deliveries whose endpoint went.
+const endpointDeleted = "endpoint was deleted"
+
+// DeleteEndpoint hides an endpoint, removes its subscriptions and discards its
+// waiting deliveries.
+func (s *Store) DeleteEndpoint(ctx context.Context, project convoy.ProjectID, id convoy.EndpointID, now time.Time) error {
+	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
+		n, err := tx.Exec(ctx, `UPDATE endpoints SET deleted_at = $1, updated_at = $1 WHERE id = $2 AND project_id = $3 AND deleted_at = 0`,
+			micros(now), id, project)
+		if err := changed(n, err, endpointMissing); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `UPDATE subscriptions SET deleted_at = $1, updated_at = $1 WHERE endpoint_id = $2 AND deleted_at = 0`,
+			micros(now), id); err != nil {
+			return err
+		}
+		mark, err := readFact(ctx, tx, freshMark)
+		if err != nil {
+			return err
+		}
+		// A waiting delivery has a claim time or is younger than the mark (see
+		// SweepFresh), so the endpoint's whole history need not be read.
+		const discard = `UPDATE deliveries SET status = 'Discarded', description = $1, due_at = 0, claim_at = 0, updated_at = $2
+			WHERE endpoint_id = $3 AND status IN ('Scheduled', 'Retry')`
+		if _, err := tx.Exec(ctx, discard+` AND claim_at > 0`, endpointDeleted, micros(now), id); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, discard+` AND id >= $4`, endpointDeleted, micros(now), id, mark)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete endpoint: %w", err)
+	}
+	return nil
+}

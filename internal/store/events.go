@@ -1,0 +1,242 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"convoy"
+	"convoy/internal/store/sqldb"
+)
+
+const eventCols = `e.id, e.project_id, e.event_type, e.source_id, e.endpoints, e.headers, e.data, e.idempotency_key,
+	e.is_duplicate, e.url_query, e.url_path, e.status, e.failure_reason, e.acknowledged_at, e.created_at, e.updated_at`
+
+// eventDest is where a row of eventCols is scanned to before it becomes an
+// event.
+type eventDest struct {
+	e                               *convoy.Event
+	endpoints, headers              string
+	dup, acknowledged, created, upd int64
+}
+
+func (d *eventDest) dest() []any {
+	d.e = new(convoy.Event)
+	e := d.e
+	return []any{&e.ID, &e.ProjectID, &e.Type, &e.SourceID, &d.endpoints, &d.headers, &e.Data, &e.IdempotencyKey,
+		&d.dup, &e.URLQuery, &e.URLPath, &e.Status, &e.FailureReason, &d.acknowledged, &d.created, &d.upd}
+}
+
+func (d *eventDest) event() (*convoy.Event, error) {
+	e := d.e
+	e.Endpoints = parseIDs[convoy.EndpointID](d.endpoints)
+	var err error
+	if e.Headers, err = parseHeaders(d.headers); err != nil {
+		return nil, fmt.Errorf("headers of event %s: %w", e.ID, err)
+	}
+	e.Duplicate = d.dup != 0
+	e.AcknowledgedAt, e.CreatedAt, e.UpdatedAt = instant(d.acknowledged), instant(d.created), instant(d.upd)
+	return e, nil
+}
+
+func scanEvent(row sqldb.Row) (*convoy.Event, error) {
+	var d eventDest
+	if err := row.Scan(d.dest()...); err != nil {
+		return nil, err
+	}
+	return d.event()
+}
+
+// Event returns one event of a project.
+func (s *Store) Event(ctx context.Context, project convoy.ProjectID, id convoy.EventID) (*convoy.Event, error) {
+	e, err := scanEvent(s.db.QueryRow(ctx, `SELECT `+eventCols+` FROM events e WHERE e.id = $1 AND e.project_id = $2`, id, project))
+	return e, found(err, "event not found")
+}
+
+// Routed is a batch of events and the deliveries that follow from them.
+type Routed struct {
+	Events     []*convoy.Event
+	Deliveries []*convoy.Delivery
+}
+
+var insertEvents = sqldb.InsertBatch("events", "ON CONFLICT (id) DO NOTHING",
+	"id:text", "project_id:text", "event_type:text", "source_id:text", "endpoints:text", "headers:text", "data:bytes",
+	"idempotency_key:text", "is_duplicate:int", "url_query:text", "url_path:text", "status:text", "failure_reason:text",
+	"acknowledged_at:int", "created_at:int", "updated_at:int")
+
+func bindEvents(events []*convoy.Event) sqldb.Bound {
+	return insertEvents.Bind(len(events), func(i int, w *sqldb.RowWriter) {
+		e := events[i]
+		w.Text(string(e.ID)).Text(string(e.ProjectID)).Text(e.Type).Text(string(e.SourceID)).
+			Text(idsText(e.Endpoints)).Text(headersText(e.Headers)).Bytes(e.Data).
+			Text(e.IdempotencyKey).Bool(e.Duplicate).Text(e.URLQuery).Text(e.URLPath).
+			Text(string(e.Status)).Text(e.FailureReason).
+			Int(micros(e.AcknowledgedAt)).Int(micros(e.CreatedAt)).Int(micros(e.UpdatedAt))
+	})
+}
+
+// Append writes events and their deliveries in one transaction. Writing the
+// same batch again changes nothing. An event whose idempotency key another
+// event holds is marked a duplicate in place, and its deliveries are dropped
+// from the batch; a key is held until now plus window.
+func (s *Store) Append(ctx context.Context, r *Routed, now time.Time, window time.Duration) error {
+	keyed := keyedEvents(r.Events)
+	if len(keyed) == 0 {
+		if err := s.db.Apply(ctx, bindEvents(r.Events), bindDeliveries(r.Deliveries)); err != nil {
+			return fmt.Errorf("append events: %w", err)
+		}
+		return nil
+	}
+	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
+		if err := s.markDuplicates(ctx, tx, keyed, now, window); err != nil {
+			return err
+		}
+		dropDuplicates(r)
+		return tx.Apply(ctx, bindEvents(r.Events), bindDeliveries(r.Deliveries))
+	})
+	if err != nil {
+		return fmt.Errorf("append events: %w", err)
+	}
+	return nil
+}
+
+// keyedEvents returns the events with an idempotency key in key order, so that
+// two processes that write the same keys wait for each other instead of
+// deadlocking; events of one key stay in the order they came.
+func keyedEvents(events []*convoy.Event) []*convoy.Event {
+	var keyed []*convoy.Event
+	for _, e := range events {
+		if e.IdempotencyKey != "" {
+			keyed = append(keyed, e)
+		}
+	}
+	slices.SortStableFunc(keyed, func(a, b *convoy.Event) int {
+		return cmp.Or(cmp.Compare(a.ProjectID, b.ProjectID), cmp.Compare(a.IdempotencyKey, b.IdempotencyKey))
+	})
+	return keyed
+}
+
+var takeKeys = sqldb.InsertBatch("idempotency_keys",
+	`ON CONFLICT (project_id, key) DO UPDATE SET event_id = excluded.event_id, expires_at = excluded.expires_at,
+	 taken_at = excluded.taken_at WHERE idempotency_keys.expires_at <= excluded.taken_at`,
+	"project_id:text", "key:text", "event_id:text", "taken_at:int", "expires_at:int")
+
+// markDuplicates takes the keys for their first events and marks the others.
+func (s *Store) markDuplicates(ctx context.Context, tx sqldb.Tx, keyed []*convoy.Event, now time.Time, window time.Duration) error {
+	type key struct {
+		project convoy.ProjectID
+		key     string
+	}
+	first := make([]*convoy.Event, 0, len(keyed))
+	for i, e := range keyed {
+		if i == 0 || keyed[i-1].ProjectID != e.ProjectID || keyed[i-1].IdempotencyKey != e.IdempotencyKey {
+			first = append(first, e)
+		}
+	}
+	err := tx.Apply(ctx, takeKeys.Bind(len(first), func(i int, w *sqldb.RowWriter) {
+		e := first[i]
+		w.Text(string(e.ProjectID)).Text(e.IdempotencyKey).Text(string(e.ID)).
+			Int(micros(now)).Int(micros(now.Add(window)))
+	}))
+	if err != nil {
+		return fmt.Errorf("idempotency keys: %w", err)
+	}
+	holders := make(map[key]convoy.EventID, len(first))
+	d := s.db.Dialect()
+	for lo := 0; lo < len(first); {
+		project, hi := first[lo].ProjectID, lo
+		var keys []string
+		for ; hi < len(first) && first[hi].ProjectID == project; hi++ {
+			keys = append(keys, first[hi].IdempotencyKey)
+		}
+		rows, err := tx.Query(ctx, `SELECT key, event_id FROM idempotency_keys WHERE project_id = $1 AND `+d.In("key", "$2"),
+			project, sqldb.Texts(d, keys))
+		if err != nil {
+			return fmt.Errorf("idempotency keys: %w", err)
+		}
+		for rows.Next() {
+			var (
+				k  string
+				id convoy.EventID
+			)
+			if err := rows.Scan(&k, &id); err != nil {
+				rows.Close()
+				return fmt.Errorf("idempotency keys: %w", err)
+			}
+			holders[key{project, k}] = id
+		}
+		rows.Close()
+		if err := rows.Err(); err != nil {
+			return fmt.Errorf("idempotency keys: %w", err)
+		}
+		lo = hi
+	}
+	for _, e := range keyed {
+		if holders[key{e.ProjectID, e.IdempotencyKey}] != e.ID {
+			e.Duplicate, e.Status, e.FailureReason, e.Endpoints = true, convoy.EventSuccess, "", nil
+		}
+	}
+	return nil
+}
+
+// dropDuplicates removes the deliveries of duplicate events.
+func dropDuplicates(r *Routed) {
+	dup := make(map[convoy.EventID]bool)
+	for _, e := range r.Events {
+		if e.Duplicate {
+			dup[e.ID] = true
+		}
+	}
+	if len(dup) > 0 {
+		r.Deliveries = slices.DeleteFunc(r.Deliveries, func(d *convoy.Delivery) bool { return dup[d.EventID] })
+	}
+}
+
+// ForgetKeys deletes at most max expired idempotency keys and returns how many
+// it deleted.
+func (s *Store) ForgetKeys(ctx context.Context, now time.Time, max int) (int, error) {
+	var n int64
+	err := s.db.Write(ctx, func(tx sqldb.Tx) (err error) {
+		n, err = tx.Exec(ctx, `DELETE FROM idempotency_keys WHERE (project_id, key) IN
+			(SELECT project_id, key FROM idempotency_keys WHERE expires_at <= $1 LIMIT $2)`, micros(now), max)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("expired idempotency keys: %w", err)
+	}
+	return int(n), nil
+}
+
+// Unrouted returns at most max events that were stored before a time and have
+// not been routed, oldest first.
+func (s *Store) Unrouted(ctx context.Context, before string, max int) ([]*convoy.Event, error) {
+	rows, err := s.db.Query(ctx, `SELECT `+eventCols+` FROM events e WHERE e.status = 'Pending' AND e.id < $1 ORDER BY e.id LIMIT $2`, before, max)
+	events, err := collect(rows, err, scanEvent)
+	if err != nil {
+		return nil, fmt.Errorf("unrouted events: %w", err)
+	}
+	return events, nil
+}
+
+var routeEvents = &sqldb.Batch{
+	Columns: []sqldb.Type{sqldb.Text, sqldb.Text, sqldb.Text, sqldb.Text, sqldb.Int},
+	Postgres: `UPDATE events SET endpoints = u.endpoints, status = u.status, failure_reason = u.reason, updated_at = u.updated_at
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[]) AS u(id, endpoints, status, reason, updated_at)
+		WHERE events.id = u.id AND events.status = 'Pending'`,
+	SQLite: `UPDATE events SET endpoints = $2, status = $3, failure_reason = $4, updated_at = $5
+		WHERE id = $1 AND status = 'Pending'`,
+}
+
+// Reroute writes what became of events that were stored unrouted.
+func (s *Store) Reroute(ctx context.Context, r *Routed) error {
+	err := s.db.Apply(ctx, routeEvents.Bind(len(r.Events), func(i int, w *sqldb.RowWriter) {
+		e := r.Events[i]
+		w.Text(string(e.ID)).Text(idsText(e.Endpoints)).Text(string(e.Status)).Text(e.FailureReason).Int(micros(e.UpdatedAt))
+	}), bindDeliveries(r.Deliveries))
+	if err != nil {
+		return fmt.Errorf("reroute events: %w", err)
+	}
+	return nil
+}

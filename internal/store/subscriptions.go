@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"convoy"
+	"convoy/internal/store/sqldb"
+)
+
+const subscriptionMissing = "subscription not found"
+
+const subscriptionCols = `s.id, s.project_id, s.name, s.endpoint_id, s.event_types, s.mode, s.created_at, s.updated_at, s.deleted_at`
+
+func scanSubscription(row sqldb.Row) (*convoy.Subscription, error) {
+	var (
+		sub                       convoy.Subscription
+		types                     []byte
+		created, updated, deleted int64
+	)
+	if err := row.Scan(&sub.ID, &sub.ProjectID, &sub.Name, &sub.EndpointID, &types, &sub.Mode, &created, &updated, &deleted); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(types, &sub.EventTypes); err != nil {
+		return nil, fmt.Errorf("event types of subscription %s: %w", sub.ID, err)
+	}
+	sub.CreatedAt, sub.UpdatedAt, sub.DeletedAt = instant(created), instant(updated), instant(deleted)
+	return &sub, nil
+}
+
+// CreateSubscription stores a new subscription, also when the endpoint has
+// others.
+func (s *Store) CreateSubscription(ctx context.Context, sub *convoy.Subscription) error {
+	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
+		var status convoy.EndpointStatus
+		if err := s.lockEndpoint(ctx, tx, sub.ProjectID, sub.EndpointID).Scan(&status); err != nil {
+			return found(err, endpointMissing)
+		}
+		return insertSubscription(ctx, tx, sub)
+	})
+	if err != nil {
+		return fmt.Errorf("create subscription: %w", err)
+	}
+	return nil
+}
+
+// EnsureSubscription stores a subscription only if its endpoint has none at
+// this moment, and reports whether it did. However many processes ask at once,
+// the endpoint ends with one.
+func (s *Store) EnsureSubscription(ctx context.Context, sub *convoy.Subscription) (created bool, err error) {
+	err = s.db.Write(ctx, func(tx sqldb.Tx) error {
+		// Who asks second waits for the lock here, so the count that follows
+		// includes what the first has committed.
+		var status convoy.EndpointStatus
+		if err := s.lockEndpoint(ctx, tx, sub.ProjectID, sub.EndpointID).Scan(&status); err != nil {
+			return found(err, endpointMissing)
+		}
+		var n int
+		if err := tx.QueryRow(ctx, `SELECT count(*) FROM subscriptions WHERE endpoint_id = $1 AND deleted_at = 0`, sub.EndpointID).Scan(&n); err != nil {
+			return err
+		}
+		created = n == 0
+		if !created {
+			return nil
+		}
+		return insertSubscription(ctx, tx, sub)
+	})
+	if err != nil {
+		return false, fmt.Errorf("ensure subscription: %w", err)
+	}
+	return created, nil
+}
+
+func insertSubscription(ctx context.Context, tx sqldb.Tx, sub *convoy.Subscription) error {
+	types, err := document(sub.EventTypes)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO subscriptions (id, project_id, name, endpoint_id, event_types, mode, created_at, updated_at, deleted_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		sub.ID, sub.ProjectID, sub.Name, sub.EndpointID, types, sub.Mode,
+		micros(sub.CreatedAt), micros(sub.UpdatedAt), micros(sub.DeletedAt))
+	return err
+}
+
+// Subscription returns one subscription of a project.
+func (s *Store) Subscription(ctx context.Context, project convoy.ProjectID, id convoy.SubscriptionID) (*convoy.Subscription, error) {
+	sub, err := scanSubscription(s.db.QueryRow(ctx, `SELECT `+subscriptionCols+` FROM subscriptions s
+		WHERE s.id = $1 AND s.project_id = $2 AND s.deleted_at = 0`, id, project))
+	return sub, found(err, subscriptionMissing)
+}
+
+// SubscriptionFilter selects subscriptions of a project.
+type SubscriptionFilter struct {
+	Project   convoy.ProjectID
+	Endpoints []convoy.EndpointID
+	// Name is a part of the name; the case of ASCII letters does not matter.
+	Name string
+	Page Page
+}
+
+// Subscriptions returns a page of a project's subscriptions.
+func (s *Store) Subscriptions(ctx context.Context, f SubscriptionFilter) (Paged[*convoy.Subscription], error) {
+	var w where
+	w.add("s.project_id = ?", f.Project)
+	w.add("s.deleted_at = 0")
+	w.contains("s.name", f.Name)
+	addIn(&w, s.db.Dialect(), "s.endpoint_id", f.Endpoints)
+	l := listing{cols: subscriptionCols, table: "subscriptions", alias: "s", key: "s.id", where: w}
+	page, err := paginate(f.Page, func(sub *convoy.Subscription) string { return string(sub.ID) },
+		fetchRows(ctx, s.db.Replica(), l, scanSubscription))
+	if err != nil {
+		return page, fmt.Errorf("subscriptions: %w", err)
+	}
+	return page, nil
+}
+
+// AllSubscriptions returns every subscription of a project, oldest first,
+// however many there are: routing must know them all.
+func (s *Store) AllSubscriptions(ctx context.Context, project convoy.ProjectID) ([]*convoy.Subscription, error) {
+	rows, err := s.db.Query(ctx, `SELECT `+subscriptionCols+` FROM subscriptions s
+		WHERE s.project_id = $1 AND s.deleted_at = 0 ORDER BY s.id`, project)
+	list, err := collect(rows, err, scanSubscription)
+	if err != nil {
+		return nil, fmt.Errorf("subscriptions: %w", err)
+	}
+	return list, nil
+}
+
+// UpdateSubscription writes a subscription's settings. Its id and project stay.
+func (s *Store) UpdateSubscription(ctx context.Context, sub *convoy.Subscription) error {
+	types, err := document(sub.EventTypes)
+	if err != nil {
+		return fmt.Errorf("update subscription: %w", err)
+	}
+	n, err := s.exec(ctx, `UPDATE subscriptions SET name = $1, endpoint_id = $2, event_types = $3, mode = $4, updated_at = $5
+		WHERE id = $6 AND project_id = $7 AND deleted_at = 0`,
+		sub.Name, sub.EndpointID, types, sub.Mode, micros(sub.UpdatedAt), sub.ID, sub.ProjectID)
+	if err := changed(n, err, subscriptionMissing); err != nil {
+		return fmt.Errorf("update subscription: %w", err)
+	}
+	return nil
+}
+
+// DeleteSubscription hides a subscription; deliveries it has made go on.
+func (s *Store) DeleteSubscription(ctx context.Context, project convoy.ProjectID, id convoy.SubscriptionID, now time.Time) error {
+	n, err := s.exec(ctx, `UPDATE subscriptions SET deleted_at = $1, updated_at = $1 WHERE id = $2 AND project_id = $3 AND deleted_at = 0`,
+		micros(now), id, project)
+	if err := changed(n, err, subscriptionMissing); err != nil {
+		return fmt.Errorf("delete subscription: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,331 @@
+// Package catalog keeps what the hot path looks up for every event in memory:
+// projects with their endpoints and subscriptions, and API keys. The store is
+// the truth; a change made in this process is seen at once, one made elsewhere
+// within milliseconds of its message on the bus, or within [ttl] when the
+// message is lost. It holds no events and decides nothing about routing.
+package catalog
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"convoy"
+	"convoy/internal/id"
+)
+
+const (
+	// ttl bounds how long a lost message can leave an entry stale.
+	ttl = 30 * time.Second
+	// missTTL bounds how long an unknown key is remembered as unknown.
+	missTTL = 2 * time.Second
+	// maxProjects and maxKeys bound memory; beyond them an arbitrary entry goes.
+	maxProjects = 4096
+	maxKeys     = 16384
+	// loadTimeout bounds one load, whoever waits for it.
+	loadTimeout = 5 * time.Second
+)
+
+// Bus topics.
+const (
+	topicProject = "project"
+	topicKeys    = "keys"
+)
+
+// source is what the catalog reads from the store.
+type source interface {
+	Project(ctx context.Context, id convoy.ProjectID) (*convoy.Project, error)
+	AllEndpoints(ctx context.Context, project convoy.ProjectID) ([]*convoy.Endpoint, error)
+	AllSubscriptions(ctx context.Context, project convoy.ProjectID) ([]*convoy.Subscription, error)
+	KeyByHash(ctx context.Context, hash [32]byte) (*convoy.APIKey, error)
+}
+
+// messenger tells other processes what changed.
+type messenger interface {
+	Publish(ctx context.Context, topic, msg string) error
+	Subscribe(topic string, fn func(msg string))
+}
+
+// Project is one project as it was at some moment; it never changes, so a
+// pointer into it identifies a version.
+type Project struct {
+	settings      *convoy.Project
+	endpoints     map[convoy.EndpointID]*convoy.Endpoint
+	subscriptions map[convoy.EndpointID][]*convoy.Subscription
+}
+
+// Settings is the project itself.
+func (p *Project) Settings() *convoy.Project { return p.settings }
+
+// Endpoint looks an endpoint up.
+func (p *Project) Endpoint(id convoy.EndpointID) (*convoy.Endpoint, bool) {
+	e, ok := p.endpoints[id]
+	return e, ok
+}
+
+// Subscriptions are those of one endpoint, oldest first.
+func (p *Project) Subscriptions(id convoy.EndpointID) []*convoy.Subscription {
+	return p.subscriptions[id]
+}
+
+// Catalog is safe for concurrent use.
+type Catalog struct {
+	src source
+	bus messenger
+	log *slog.Logger
+	now func() time.Time
+	// self marks this process's own messages, which it has acted on already.
+	self string
+
+	mu       sync.RWMutex // guards the maps, not the entries
+	projects map[convoy.ProjectID]*entry
+	keys     map[[32]byte]keyEntry
+	// keyChanges counts forgetKeys; a key read before one is not kept after it.
+	keyChanges uint64
+}
+
+// entry is a project's place in the catalog.
+type entry struct {
+	// loading is held by whoever loads; mu guards the fields and is never held
+	// across a load. Lock order: loading, then mu.
+	loading sync.Mutex
+	mu      sync.RWMutex
+	view    *Project
+	loaded  time.Time
+	// changes counts invalidations; seen is the count the view includes.
+	changes, seen uint64
+}
+
+type keyEntry struct {
+	key    *convoy.APIKey // nil: no such key
+	loaded time.Time
+}
+
+// New makes an empty catalog and subscribes it to bus.
+func New(src source, bus messenger, log *slog.Logger, now func() time.Time) *Catalog {
+	c := &Catalog{
+		src: src, bus: bus, log: log, now: now, self: id.New(now()),
+		projects: make(map[convoy.ProjectID]*entry),
+		keys:     make(map[[32]byte]keyEntry),
+	}
+	bus.Subscribe(topicProject, func(msg string) {
+		if msg == "" { // messages may have been missed
+			c.invalidateAll()
+			return
+		}
+		if from, project, ok := strings.Cut(msg, " "); ok && from != c.self {
+			c.invalidate(convoy.ProjectID(project))
+		}
+	})
+	bus.Subscribe(topicKeys, func(msg string) {
+		if msg != c.self {
+			c.forgetKeys()
+		}
+	})
+	return c
+}
+
+// Changed says that a project, or an endpoint or subscription of it, has been
+// written. This process sees the change when Changed returns; an error means
+// only that others may see it late.
+func (c *Catalog) Changed(ctx context.Context, project convoy.ProjectID) error {
+	c.invalidate(project)
+	return c.bus.Publish(ctx, topicProject, c.self+" "+string(project))
+}
+
+// KeysChanged says that an API key has been written.
+func (c *Catalog) KeysChanged(ctx context.Context) error {
+	c.forgetKeys()
+	return c.bus.Publish(ctx, topicKeys, c.self)
+}
+
+// Key returns the valid key that token is, or a convoy.NotFound error.
+func (c *Catalog) Key(ctx context.Context, token string) (*convoy.APIKey, error) {
+	hash := sha256.Sum256([]byte(token))
+	now := c.now()
+	c.mu.RLock()
+	e, ok := c.keys[hash]
+	changes := c.keyChanges
+	c.mu.RUnlock()
+	life := ttl
+	if e.key == nil {
+		life = missTTL
+	}
+	if !ok || now.Sub(e.loaded) > life {
+		lctx, cancel := context.WithTimeout(ctx, loadTimeout)
+		defer cancel()
+		key, err := c.src.KeyByHash(lctx, hash)
+		switch {
+		case err == nil || convoy.IsNotFound(err):
+			e = keyEntry{key: key, loaded: now}
+			c.mu.Lock()
+			if c.keyChanges == changes {
+				evict(c.keys, maxKeys)
+				c.keys[hash] = e
+			}
+			c.mu.Unlock()
+		case ok && e.key != nil:
+			// The store is down: a key that was good a moment ago still is.
+			c.log.Warn("api key not refreshed", "err", err)
+		default:
+			return nil, convoy.Wrap(convoy.Unavailable, "credentials cannot be checked now", err)
+		}
+	}
+	if e.key == nil || !e.key.Valid(now) {
+		return nil, convoy.E(convoy.NotFound, "api key not found")
+	}
+	return e.key, nil
+}
+
+// Project returns the project as it is now, or a convoy.NotFound error. While
+// the store is down it returns the last version it has.
+func (c *Catalog) Project(ctx context.Context, project convoy.ProjectID) (*Project, error) {
+	c.mu.RLock()
+	e := c.projects[project]
+	c.mu.RUnlock()
+	if e == nil {
+		if !id.Valid(string(project)) {
+			return nil, convoy.E(convoy.NotFound, "project not found")
+		}
+		e = c.entry(project)
+	}
+	e.mu.RLock()
+	view, current, old := e.view, e.seen == e.changes, c.now().Sub(e.loaded) > ttl
+	e.mu.RUnlock()
+	if view != nil && current {
+		if !old || !e.loading.TryLock() {
+			return view, nil
+		}
+		// Old but not known to be wrong: one caller reloads, others go on.
+		defer e.loading.Unlock()
+		return c.load(ctx, project, e)
+	}
+	e.loading.Lock()
+	defer e.loading.Unlock()
+	e.mu.RLock()
+	view, current = e.view, e.seen == e.changes
+	e.mu.RUnlock()
+	if view != nil && current { // loaded while this caller waited
+		return view, nil
+	}
+	return c.load(ctx, project, e)
+}
+
+// Reload returns the project as the store has it at this moment. It is for a
+// caller that missed something it has reason to expect, such as an endpoint
+// made by another process a moment ago.
+func (c *Catalog) Reload(ctx context.Context, project convoy.ProjectID) (*Project, error) {
+	c.invalidate(project)
+	return c.Project(ctx, project)
+}
+
+// load reads the project; e.loading is held.
+func (c *Catalog) load(ctx context.Context, project convoy.ProjectID, e *entry) (*Project, error) {
+	e.mu.RLock()
+	changes := e.changes
+	e.mu.RUnlock()
+	// The load serves everybody who waits, so one caller's end does not end it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+	defer cancel()
+	view, err := c.read(ctx, project)
+	if err != nil {
+		if convoy.IsNotFound(err) {
+			c.mu.Lock()
+			delete(c.projects, project)
+			c.mu.Unlock()
+			return nil, err
+		}
+		e.mu.RLock()
+		old := e.view
+		e.mu.RUnlock()
+		if old != nil {
+			c.log.Warn("project not refreshed", "project_id", project, "err", err)
+			return old, nil
+		}
+		return nil, convoy.Wrap(convoy.Unavailable, "project cannot be loaded now", err)
+	}
+	e.mu.Lock()
+	e.view, e.loaded, e.seen = view, c.now(), changes
+	e.mu.Unlock()
+	return view, nil
+}
+
+func (c *Catalog) read(ctx context.Context, project convoy.ProjectID) (*Project, error) {
+	settings, err := c.src.Project(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	endpoints, err := c.src.AllEndpoints(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	subscriptions, err := c.src.AllSubscriptions(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	p := &Project{
+		settings:      settings,
+		endpoints:     make(map[convoy.EndpointID]*convoy.Endpoint, len(endpoints)),
+		subscriptions: make(map[convoy.EndpointID][]*convoy.Subscription, len(endpoints)),
+	}
+	for _, e := range endpoints {
+		p.endpoints[e.ID] = e
+	}
+	for _, s := range subscriptions {
+		p.subscriptions[s.EndpointID] = append(p.subscriptions[s.EndpointID], s)
+	}
+	return p, nil
+}
+
+func (c *Catalog) entry(project convoy.ProjectID) *entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.projects[project]
+	if e == nil {
+		evict(c.projects, maxProjects)
+		e = &entry{changes: 1}
+		c.projects[project] = e
+	}
+	return e
+}
+
+func (c *Catalog) invalidate(project convoy.ProjectID) {
+	c.mu.RLock()
+	e := c.projects[project]
+	c.mu.RUnlock()
+	if e != nil {
+		e.mu.Lock()
+		e.changes++
+		e.mu.Unlock()
+	}
+}
+
+func (c *Catalog) invalidateAll() {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, e := range c.projects {
+		e.mu.Lock()
+		e.changes++
+		e.mu.Unlock()
+	}
+}
+
+func (c *Catalog) forgetKeys() {
+	c.mu.Lock()
+	clear(c.keys)
+	c.keyChanges++
+	c.mu.Unlock()
+}
+
+// evict makes room for one more in a map of at most max.
+func evict[K comparable, V any](m map[K]V, max int) {
+	for k := range m {
+		if len(m) < max {
+			return
+		}
+		delete(m, k)
+	}
+}

@@ -1,0 +1,282 @@
+// Package deliver sends deliveries to their endpoints and records what came of
+// it: it pulls due ids, loads them in batches, sends with bounded concurrency
+// per process and per endpoint, and writes attempts and outcomes in batches.
+// It does not decide which deliveries exist.
+package deliver
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"convoy"
+	"convoy/internal/batch"
+	"convoy/internal/catalog"
+	"convoy/internal/queue"
+	"convoy/internal/run"
+	"convoy/internal/store"
+	"convoy/internal/telemetry"
+)
+
+type jobStore interface {
+	Jobs(ctx context.Context, ids []convoy.DeliveryID) ([]convoy.Job, error)
+	Record(ctx context.Context, outcomes []store.Outcome) error
+}
+
+type projects interface {
+	Project(ctx context.Context, id convoy.ProjectID) (*catalog.Project, error)
+	Reload(ctx context.Context, id convoy.ProjectID) (*catalog.Project, error)
+}
+
+// disabler switches an endpoint off that keeps failing.
+type disabler interface {
+	Disable(ctx context.Context, project convoy.ProjectID, endpoint convoy.EndpointID) error
+}
+
+// Config is what delivering needs.
+type Config struct {
+	Store     jobStore
+	Projects  projects
+	Queue     queue.Queue
+	Disabler  disabler
+	Transport http.RoundTripper
+	// QueueIsStore says that the queue is the deliveries table, so a retry
+	// needs no push.
+	QueueIsStore bool
+	// Concurrency and PerEndpoint bound the requests in flight.
+	Concurrency, PerEndpoint int
+	// StartLimit is how long after the hand-over a first try may begin.
+	StartLimit time.Duration
+	// MaxResponse is how many bytes of a response body are kept.
+	MaxResponse int
+	// MaxDelay bounds the wait before a retry.
+	MaxDelay  time.Duration
+	UserAgent string
+	Metrics   *telemetry.Metrics
+	Log       *slog.Logger
+	Now       func() time.Time
+}
+
+const (
+	// bufferJobs and bufferBytes bound what waits in a process; what does not
+	// fit stays in the queue as an id.
+	bufferJobs  = 8192
+	bufferBytes = 32 << 20
+	// pullMax bounds one pull and its load.
+	pullMax = 500
+	// lease is how long a pulled id is ours. A try starts only while enough of
+	// it is left for the usual timeout; a longer one extends it first.
+	lease       = 60 * time.Second
+	leaseMargin = 5 * time.Second
+	usual       = 30 * time.Second
+	// horizon is how far ahead a retry is put into the queue; later ones wait
+	// in the store for the sweep.
+	horizon = 5 * time.Minute
+	// grace is how long after its due time a retry in the queue is left to the
+	// queue before the store offers it again.
+	grace = time.Minute
+	// pauseAfterError is the wait when the queue or the store is away.
+	pauseAfterError = 500 * time.Millisecond
+)
+
+// Deliverer is a process's sending half.
+type Deliverer struct {
+	cfg     Config
+	lanes   *lanes
+	targets targets
+	sender  sender
+	records *batch.Batcher[done]
+	workers sync.WaitGroup
+
+	// abandon ends what Run's stop leaves to finish. It is set before the lanes
+	// open, and so before any worker runs.
+	abandon context.Context //nolint:containedctx // the lifetime of Run, not of a call
+}
+
+// New makes a deliverer; it sends while Run does.
+func New(cfg Config) *Deliverer {
+	d := &Deliverer{cfg: cfg}
+	d.lanes = newLanes(limits{jobs: bufferJobs, bytes: bufferBytes, inFlight: cfg.Concurrency, perEndpoint: cfg.PerEndpoint}, d.spawn)
+	d.sender = sender{transport: cfg.Transport, userAgent: cfg.UserAgent, maxResponse: cfg.MaxResponse, now: cfg.Now}
+	d.records = batch.New(batch.Config{
+		MaxItems: 512, MaxBytes: 4 << 20,
+		// Each pending item is a request already made: when recording falls
+		// behind, sending waits.
+		Pending:      1024,
+		FlushTimeout: 10 * time.Minute, // record itself gives up with the process
+		Observe:      cfg.Metrics.Record.Observe,
+	}, done.size, d.record)
+	return d
+}
+
+// Run pulls and sends until ctx ends; requests in flight are finished and
+// recorded, what waits is given back.
+func (d *Deliverer) Run(ctx context.Context) error {
+	d.abandon = run.Abandon(ctx)
+	recorder := make(chan error, 1) // one value, sent at the end
+	stopRecorder, stopped := context.WithCancel(d.abandon)
+	defer stopped()
+	go func() { recorder <- d.records.Run(stopRecorder) }()
+
+	d.lanes.open()
+	d.pull(ctx)
+	rest := d.lanes.close()
+	d.workers.Wait()
+	d.giveBack(rest)
+	stopped()
+	return <-recorder
+}
+
+// Take takes deliveries that have just been stored. What does not fit now goes
+// to the queue.
+func (d *Deliverer) Take(ctx context.Context, jobs []convoy.Job) {
+	now := d.cfg.Now()
+	var rest []queue.Item
+	for i := range jobs {
+		j := &job{Job: jobs[i], deadline: now.Add(d.cfg.StartLimit), bytes: jobs[i].Event.Size()}
+		if v, wait := d.lanes.add(j); v == full {
+			rest = append(rest, queue.Item{ID: queueID(j.Delivery), Due: now.Add(wait)})
+		}
+	}
+	d.push(ctx, rest)
+}
+
+// QueueID is the id under which a delivery is queued: its own and that of its
+// endpoint, so that a puller knows whose lane it is for without loading it.
+func QueueID(id convoy.DeliveryID, endpoint convoy.EndpointID) string {
+	return string(id) + "." + string(endpoint)
+}
+
+func queueID(d *convoy.Delivery) string { return QueueID(d.ID, d.EndpointID) }
+
+// ParseQueueID undoes [QueueID].
+func ParseQueueID(s string) (convoy.DeliveryID, convoy.EndpointID) {
+	id, endpoint, _ := strings.Cut(s, ".")
+	return convoy.DeliveryID(id), convoy.EndpointID(endpoint)
+}
+
+// push queues ids, best effort: the store offers again what is lost.
+func (d *Deliverer) push(ctx context.Context, items []queue.Item) {
+	if len(items) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := d.cfg.Queue.Later(ctx, items); err != nil {
+		d.cfg.Log.Warn("deliveries not queued, left to the sweep", "deliveries", len(items), "err", err)
+	}
+}
+
+// pull feeds the lanes from the queue until ctx ends.
+func (d *Deliverer) pull(ctx context.Context) {
+	for ctx.Err() == nil {
+		room := min(d.lanes.free(), pullMax)
+		if room == 0 {
+			pause(ctx, 10*time.Millisecond)
+			continue
+		}
+		items, err := d.cfg.Queue.Pull(ctx, room, lease)
+		if err == nil {
+			err = d.load(ctx, items)
+		}
+		if err != nil && ctx.Err() == nil {
+			d.cfg.Log.Warn("deliveries not pulled", "err", err)
+			pause(ctx, pauseAfterError)
+		}
+	}
+}
+
+// load puts pulled ids into their lanes. Those whose lane is full go back to
+// the queue unread.
+func (d *Deliverer) load(ctx context.Context, items []queue.Item) error {
+	now := d.cfg.Now()
+	var (
+		ids  []convoy.DeliveryID
+		back []queue.Item
+		gone []string
+	)
+	for _, it := range items {
+		id, endpoint := ParseQueueID(it.ID)
+		if fullNow, wait := d.lanes.full(endpoint); fullNow {
+			back = append(back, queue.Item{ID: it.ID, Due: now.Add(wait)})
+			continue
+		}
+		ids = append(ids, id)
+	}
+	lctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	jobs, err := d.cfg.Store.Jobs(lctx, ids)
+	if err != nil {
+		for _, it := range items { // not lost, not hammered
+			back = append(back, queue.Item{ID: it.ID, Due: now.Add(time.Second)})
+		}
+		d.push(ctx, back)
+		return err
+	}
+	found := make(map[convoy.DeliveryID]bool, len(jobs))
+	for i := range jobs {
+		del := jobs[i].Delivery
+		found[del.ID] = true
+		switch {
+		case del.ClaimAt.Equal(convoy.Parked):
+			gone = append(gone, queueID(del))
+			continue
+		case del.DueAt.After(now.Add(time.Second)): // offered too early
+			back = append(back, queue.Item{ID: queueID(del), Due: del.DueAt})
+			continue
+		}
+		j := &job{Job: jobs[i], deadline: now.Add(lease - usual - leaseMargin), queued: true, bytes: jobs[i].Event.Size()}
+		if v, wait := d.lanes.add(j); v == full {
+			back = append(back, queue.Item{ID: queueID(del), Due: now.Add(wait)})
+		}
+	}
+	for _, it := range items {
+		if id, endpoint := ParseQueueID(it.ID); !found[id] && !backed(back, it.ID) && endpoint != "" {
+			gone = append(gone, it.ID) // delivered meanwhile, or deleted
+		}
+	}
+	d.push(ctx, back)
+	if len(gone) > 0 {
+		return d.cfg.Queue.Done(ctx, gone)
+	}
+	return nil
+}
+
+func backed(items []queue.Item, id string) bool {
+	for i := range items {
+		if items[i].ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// giveBack returns what was waiting when the process stopped, due at once.
+func (d *Deliverer) giveBack(jobs []*job) {
+	now := d.cfg.Now()
+	items := make([]queue.Item, len(jobs))
+	ids := make([]convoy.DeliveryID, len(jobs))
+	for i, j := range jobs {
+		items[i] = queue.Item{ID: queueID(j.Delivery), Due: now}
+		ids[i] = j.Delivery.ID
+	}
+	d.push(d.abandon, items)
+	d.lanes.forget(ids...)
+}
+
+// Depth returns how many deliveries wait in this process and how many are in
+// flight.
+func (d *Deliverer) Depth() (waiting, inFlight int) { return d.lanes.depth() }
+
+// pause waits, or less when ctx ends.
+func pause(ctx context.Context, t time.Duration) {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,88 @@
+package deliver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"time"
+
+	"convoy"
+	"convoy/internal/id"
+)
+
+// sender makes one HTTP request at a time per call.
+type sender struct {
+	transport   http.RoundTripper
+	userAgent   string
+	maxResponse int
+	now         func() time.Time
+}
+
+// errTimeout is what an attempt records when its endpoint's timeout passed.
+var errTimeout = errors.New("timed out")
+
+// send tries a delivery and says what came of it. Redirects are not followed:
+// a signed payload goes where its owner said and nowhere else.
+func (s *sender) send(ctx context.Context, t *target, d *convoy.Delivery, e *convoy.Event, now time.Time) (result, *convoy.Attempt) {
+	u := t.address(e.URLQuery)
+	a := &convoy.Attempt{
+		ID: convoy.AttemptID(id.New(now)), DeliveryID: d.ID, ProjectID: d.ProjectID, EndpointID: d.EndpointID,
+		URL: u.String(), Method: http.MethodPost, RequestedAt: now, CreatedAt: now,
+	}
+	body, err := payload(t.contentType, e)
+	if err != nil {
+		a.Error = err.Error()
+		return result{err: err, permanent: true}, a
+	}
+	header := t.header(d, e, body, s.userAgent, now)
+	a.RequestHeaders = header
+
+	ctx, cancel := context.WithTimeoutCause(ctx, t.timeout, errTimeout)
+	defer cancel()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		if addr, ok := info.Conn.RemoteAddr().(*net.TCPAddr); ok {
+			a.IP = addr.IP.String()
+		}
+	}})
+	req := (&http.Request{
+		Method: http.MethodPost, URL: u, Host: u.Host, Header: header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+		// With it, a request that met a connection closed while idle is sent
+		// again on a new one instead of failing.
+		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
+	}).WithContext(ctx)
+	res, err := s.transport.RoundTrip(req)
+	if err != nil {
+
+		if cause := context.Cause(ctx); errors.Is(cause, errTimeout) {
+			err = errors.New("no response within " + t.timeout.String())
+		}
+		a.Error = cleanText(err.Error())
+		return result{err: err}, a
+	}
+	defer func() { _ = res.Body.Close() }() // the outcome is known
+	r := result{status: res.StatusCode, retryAfter: retryAfter(res.Header, now)}
+	a.RespondedAt = s.now()
+	a.HTTPStatus, a.ResponseHeaders = cleanText(res.Status), cleanHeader(res.Header)
+	a.Response = capture(res, s.maxResponse)
+	a.Success = r.success()
+	if !a.Success {
+		a.Error = "endpoint answered with status " + cleanText(res.Status)
+	}
+	return r, a
+}
+
+// cleanHeader makes every value text that a store takes; most need nothing.
+func cleanHeader(h http.Header) http.Header {
+	for _, values := range h {
+		for i, v := range values {
+			values[i] = cleanText(v)
+		}
+	}
+	return h
+}

@@ -1,0 +1,159 @@
+package deliver
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"convoy"
+	"convoy/internal/catalog"
+	"convoy/internal/sign"
+)
+
+// target is what sending to an endpoint needs, worked out once per version of
+// its settings.
+type target struct {
+	// endpoint and project identify the version: the catalog's values never
+	// change, only pointers to them do.
+	endpoint *convoy.Endpoint
+	project  *convoy.Project
+	url      *url.URL
+	signer   *sign.Signer
+	timeout  time.Duration
+	// auth is the endpoint's authentication header, if any.
+	authName, authValue string
+	contentType         string
+	requestIDHeader     string
+}
+
+// targets caches targets by endpoint.
+type targets struct {
+	mu sync.RWMutex
+	m  map[convoy.EndpointID]*target
+}
+
+// maxTargets bounds the cache; beyond it an arbitrary entry goes.
+const maxTargets = 16384
+
+func (ts *targets) get(view *catalog.Project, e *convoy.Endpoint) (*target, error) {
+	project := view.Settings()
+	ts.mu.RLock()
+	t := ts.m[e.ID]
+	ts.mu.RUnlock()
+	if t != nil && t.endpoint == e && t.project == project {
+		return t, nil
+	}
+	t, err := newTarget(project, e)
+	if err != nil {
+		return nil, err
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.m == nil {
+		ts.m = make(map[convoy.EndpointID]*target)
+	}
+	for id := range ts.m {
+		if len(ts.m) < maxTargets {
+			break
+		}
+		delete(ts.m, id)
+	}
+	ts.m[e.ID] = t
+	return t, nil
+}
+
+func newTarget(project *convoy.Project, e *convoy.Endpoint) (*target, error) {
+	u, err := url.Parse(e.URL)
+	if err != nil {
+		return nil, fmt.Errorf("endpoint url: %w", err)
+	}
+	signer, err := sign.New(project.Config.Signature, e.Secrets, e.AdvancedSignatures)
+	if err != nil {
+		return nil, fmt.Errorf("signature: %w", err)
+	}
+	t := &target{
+		endpoint: e, project: project, url: u, signer: signer, timeout: e.Timeout(),
+		contentType: e.ContentType, requestIDHeader: project.Config.RequestIDHeader,
+	}
+	if t.contentType == "" {
+		t.contentType = "application/json"
+	}
+	if t.requestIDHeader == "" {
+		t.requestIDHeader = convoy.DefaultRequestIDHeader
+	}
+	t.requestIDHeader = http.CanonicalHeaderKey(t.requestIDHeader)
+	switch a := e.Authentication; {
+	case a.Type == "api_key" && a.APIKey != nil:
+		t.authName, t.authValue = http.CanonicalHeaderKey(a.APIKey.HeaderName), a.APIKey.HeaderValue
+	case a.Type == "basic_auth" && a.Basic != nil:
+		r := http.Request{Header: make(http.Header)}
+		r.SetBasicAuth(a.Basic.Username, a.Basic.Password)
+		t.authName, t.authValue = "Authorization", r.Header.Get("Authorization")
+	}
+	return t, nil
+}
+
+// address is the URL a delivery goes to: the endpoint's, with the query of the
+// request that brought the event in merged into it.
+func (t *target) address(rawQuery string) *url.URL {
+	if rawQuery == "" {
+		return t.url
+	}
+	extra, err := url.ParseQuery(rawQuery)
+	if err != nil && len(extra) == 0 {
+		return t.url
+	}
+	u := *t.url
+	q := u.Query()
+	for name, values := range extra {
+		for _, v := range values {
+			q.Add(name, v)
+		}
+	}
+	u.RawQuery = q.Encode()
+	return &u
+}
+
+// header composes the request's headers: ours cannot be overridden by the
+// event's, and the endpoint's authentication wins over an event header of its
+// name.
+func (t *target) header(d *convoy.Delivery, e *convoy.Event, body []byte, userAgent string, now time.Time) http.Header {
+	h := make(http.Header, 8+len(e.Headers))
+	name, value := t.signer.Header(body, now)
+	h[name] = []string{value}
+	h["Content-Type"] = []string{t.contentType}
+	h["Accept-Encoding"] = []string{"gzip"}
+	if t.authName != "" {
+		h[t.authName] = []string{t.authValue}
+	}
+	for name, values := range e.Headers {
+		name = http.CanonicalHeaderKey(name)
+		if _, set := h[name]; !set && !hopByHop(name) {
+			h[name] = values
+		}
+	}
+	if _, set := h["User-Agent"]; !set {
+		h["User-Agent"] = []string{userAgent}
+	}
+	if e.IdempotencyKey != "" {
+		h[t.requestIDHeader] = []string{e.IdempotencyKey}
+	}
+	if t.project.Config.AddEventIDTraceHeaders {
+		h["X-Convoy-Eventdelivery-Id"] = []string{string(d.ID)}
+		h["X-Convoy-Event-Id"] = []string{string(e.ID)}
+	}
+	return h
+}
+
+// hopByHop names the headers that belong to a connection (RFC 9110 §7.6.1) or
+// that the transport sets itself.
+func hopByHop(name string) bool {
+	switch name {
+	case "Connection", "Content-Length", "Host", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return false
+}

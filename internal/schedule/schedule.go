@@ -1,0 +1,191 @@
+// Package schedule does the periodic work of an instance: it offers due
+// deliveries to the queue, finds those whose process died, re-routes events
+// that were left unrouted, makes partitions ahead of time and forgets old
+// idempotency keys. Run it in as many processes as you like: one acts. It sends
+// nothing itself.
+package schedule
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"convoy/internal/lock"
+	"convoy/internal/queue"
+	"convoy/internal/telemetry"
+)
+
+type sweeps interface {
+	SweepFresh(ctx context.Context, before time.Time, max int) (swept int, done bool, err error)
+	EnsurePartitions(ctx context.Context, now time.Time, ahead int) error
+	ForgetKeys(ctx context.Context, now time.Time, max int) (int, error)
+}
+
+// claimer takes due deliveries from the store.
+type claimer interface {
+	ClaimDue(ctx context.Context, now time.Time, lease time.Duration, max int) ([]queue.Item, time.Time, error)
+}
+
+type rerouter interface {
+	Reroute(ctx context.Context, max int) (int, error)
+}
+
+// Config is what the scheduler needs.
+type Config struct {
+	Store  sweeps
+	Router rerouter
+	// Due and Queue move due deliveries from the store to the queue; Due is nil
+	// when the queue is the store.
+	Due   claimer
+	Queue queue.Queue
+	// SweepAge is the age at which a delivery that was never finished is taken
+	// for lost; see package intake.
+	SweepAge time.Duration
+	// SweepInterval is the time between two looks at what is due.
+	SweepInterval time.Duration
+	// PartitionsAhead is in days.
+	PartitionsAhead int
+	Locker          lock.Locker
+	// Owner names this process in the lock.
+	Owner   string
+	Metrics *telemetry.Metrics
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+const (
+	// leaderTTL is how long a dead leader keeps the others waiting.
+	leaderTTL = 5 * time.Second
+	// sweepBatch bounds one statement of a sweep.
+	sweepBatch = 1000
+	// claimFor is how long a delivery offered to the queue is left to it.
+	claimFor = time.Minute
+	// queueMax is the depth beyond which the queue is not offered more.
+	queueMax = 50_000
+	// freshEvery, rerouteEvery and houseEvery are the periods of the rest.
+	freshEvery   = 5 * time.Second
+	rerouteEvery = 5 * time.Second
+	houseEvery   = 10 * time.Minute
+)
+
+// Scheduler is one candidate.
+type Scheduler struct{ cfg Config }
+
+// New makes a scheduler.
+func New(cfg Config) *Scheduler { return &Scheduler{cfg} }
+
+// Run campaigns for leadership and works while it leads, until ctx ends.
+func (s *Scheduler) Run(ctx context.Context) error {
+	return lock.Lead(ctx, lock.LeadConfig{
+		Locker: s.cfg.Locker, Name: "scheduler", Owner: s.cfg.Owner, TTL: leaderTTL, Log: s.cfg.Log,
+	}, s.lead)
+}
+
+// task is one kind of periodic work.
+type task struct {
+	name  string
+	every time.Duration
+	do    func(ctx context.Context) error
+	next  time.Time
+}
+
+// lead works until ctx ends. Tasks run one after the other: each is bounded,
+// and what one misses it finds at its next turn.
+func (s *Scheduler) lead(ctx context.Context) error {
+	s.cfg.Log.Info("scheduler leads", "owner", s.cfg.Owner)
+	s.cfg.Metrics.SchedulerLeader.Set(1)
+	defer s.cfg.Metrics.SchedulerLeader.Set(0)
+	tasks := []*task{
+		{name: "partitions", every: houseEvery, do: s.partitions},
+		{name: "fresh deliveries", every: freshEvery, do: s.fresh},
+		{name: "due deliveries", every: s.cfg.SweepInterval, do: s.due},
+		{name: "unrouted events", every: rerouteEvery, do: s.reroute},
+		{name: "idempotency keys", every: houseEvery, do: s.keys},
+	}
+	tick := time.NewTicker(s.cfg.SweepInterval)
+	defer tick.Stop()
+	for {
+		for _, t := range tasks {
+			if now := s.cfg.Now(); !now.Before(t.next) && ctx.Err() == nil {
+				t.next = now.Add(t.every)
+				if err := t.do(ctx); err != nil && ctx.Err() == nil {
+					s.cfg.Log.Warn("periodic work failed, tried again at its next turn", "task", t.name, "err", err)
+				}
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *Scheduler) partitions(ctx context.Context) error {
+	return s.cfg.Store.EnsurePartitions(ctx, s.cfg.Now(), s.cfg.PartitionsAhead)
+}
+
+// fresh makes lost deliveries claimable, batch by batch to the end.
+func (s *Scheduler) fresh(ctx context.Context) error {
+	for ctx.Err() == nil {
+		n, done, err := s.cfg.Store.SweepFresh(ctx, s.cfg.Now().Add(-s.cfg.SweepAge), sweepBatch)
+		s.cfg.Metrics.Swept.Stuck.Add(float64(n))
+		if err != nil || done {
+			return err
+		}
+	}
+	return nil
+}
+
+// due offers claimable deliveries to the queue until there are none, or the
+// queue has plenty.
+func (s *Scheduler) due(ctx context.Context) error {
+	if s.cfg.Due == nil {
+		return nil
+	}
+	for ctx.Err() == nil {
+		depth, err := s.cfg.Queue.Depth(ctx)
+		if err != nil {
+			return err
+		}
+		if depth.Waiting >= queueMax {
+			return nil
+		}
+		items, _, err := s.cfg.Due.ClaimDue(ctx, s.cfg.Now(), claimFor, sweepBatch)
+		if err != nil {
+			return err
+		}
+		if len(items) > 0 {
+			if err := s.cfg.Queue.Push(ctx, items); err != nil {
+				return err // they are offered again when the claim ends
+			}
+			s.cfg.Metrics.Swept.Due.Add(float64(len(items)))
+		}
+		if len(items) < sweepBatch {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (s *Scheduler) reroute(ctx context.Context) error {
+	for ctx.Err() == nil {
+		n, err := s.cfg.Router.Reroute(ctx, sweepBatch)
+		s.cfg.Metrics.Swept.Unrouted.Add(float64(n))
+		if err != nil || n < sweepBatch {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Scheduler) keys(ctx context.Context) error {
+	for ctx.Err() == nil {
+		n, err := s.cfg.Store.ForgetKeys(ctx, s.cfg.Now(), sweepBatch)
+		s.cfg.Metrics.Swept.Keys.Add(float64(n))
+		if err != nil || n < sweepBatch {
+			return err
+		}
+	}
+	return nil
+}

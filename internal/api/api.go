@@ -1,0 +1,195 @@
+// Package api serves the public REST API under /api/v1, its OpenAPI document
+// and pages, and the health checks. It turns requests into the vocabulary of
+// package convoy, asks the store or the publisher, and turns results and errors
+// into the envelope clients know. It routes and delivers nothing itself.
+//
+// The document and the control plane come from typed operations (register.go,
+// one file per resource); publishing, which every event passes, is written by
+// hand (publish.go).
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"convoy"
+	"convoy/internal/catalog"
+	"convoy/internal/store"
+	"convoy/internal/telemetry"
+)
+
+// publisher takes events in. Publish returns when the event is durable and may
+// set its status and whether it is a duplicate; its errors are *convoy.Error.
+type publisher interface {
+	Publish(ctx context.Context, e *convoy.Event) error
+}
+
+// directory answers what every request asks, from memory. Its errors are
+// *convoy.Error: NotFound for what does not exist, Unavailable when that cannot
+// be known now.
+type directory interface {
+	Key(ctx context.Context, token string) (*convoy.APIKey, error)
+	Project(ctx context.Context, id convoy.ProjectID) (*catalog.Project, error)
+	// Reload is Project as the store has it now.
+	Reload(ctx context.Context, id convoy.ProjectID) (*catalog.Project, error)
+	// Changed is called after every write to a project, endpoint or subscription.
+	Changed(ctx context.Context, id convoy.ProjectID) error
+	// KeysChanged is called after every write to API keys.
+	KeysChanged(ctx context.Context) error
+}
+
+// urlChecker decides which URLs may be saved; its errors are *convoy.Error.
+type urlChecker interface {
+	CheckURL(rawURL string, requireTLS bool) error
+}
+
+// pinger asks an endpoint's URL for a sign of life and gives up by itself.
+type pinger interface {
+	Ping(ctx context.Context, url string) error
+}
+
+// Check is one thing that must work for the process to take requests.
+type Check struct {
+	// Name is shown by /readyz.
+	Name  string
+	Probe func(ctx context.Context) error
+}
+
+// Config is what [New] needs. All fields without a note are required.
+type Config struct {
+	Store     *store.Store
+	Catalog   directory
+	Publisher publisher
+	Guard     urlChecker
+	// Ping checks https endpoints when they are saved; nil leaves that out.
+	Ping pinger
+	// Ready are the checks of /readyz; optional.
+	Ready []Check
+	Log   *slog.Logger
+	// Metrics is optional.
+	Metrics *telemetry.Metrics
+	// Version is the build's.
+	Version string
+	// APIVersion is the date of the API that callers get who do not ask for
+	// one; the newest when empty.
+	APIVersion string
+	// RootPath is a prefix under which everything is served too, "/x" or "".
+	RootPath string
+	// MaxBody is the longest request body in bytes; [DefaultMaxBody] when 0.
+	MaxBody int64
+	// Clock is the time; time.Now when nil.
+	Clock func() time.Time
+}
+
+// DefaultMaxBody is the longest request body unless configured, in bytes.
+const DefaultMaxBody = 1 << 20
+
+// api is the handler; its fields do not change after New.
+type api struct {
+	Config
+	version apiVersion
+	prefix  string // RootPath in clean form, "" for none
+	mux     *http.ServeMux
+	// routes are by the mux's patterns; pages, outside /api, by path.
+	routes           map[string]*route
+	pages            map[string]page
+	publishing, lost *route
+	ids              requestIDs
+	document         []byte // openapi.json
+
+	// versionHeader is shared by all responses and never written to.
+	versionHeader []string
+}
+
+// New makes the handler.
+func New(cfg Config) (http.Handler, error) {
+	if cfg.Store == nil || cfg.Catalog == nil || cfg.Publisher == nil || cfg.Guard == nil || cfg.Log == nil {
+		return nil, errors.New("api: store, catalog, publisher, guard and log are required")
+	}
+	if cfg.MaxBody <= 0 {
+		cfg.MaxBody = DefaultMaxBody
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = telemetry.Discard()
+	}
+	if cfg.APIVersion == "" {
+		cfg.APIVersion = string(newestVersion)
+	}
+	version, ok := parseVersion(cfg.APIVersion)
+	if !ok {
+		return nil, errors.New("api: version " + cfg.APIVersion + " is not a date (YYYY-MM-DD)")
+	}
+	a := &api{
+		Config:        cfg,
+		version:       version,
+		prefix:        rootPath(cfg.RootPath),
+		mux:           http.NewServeMux(),
+		routes:        make(map[string]*route),
+		pages:         make(map[string]page),
+		ids:           newRequestIDs(),
+		versionHeader: []string{cfg.APIVersion},
+	}
+	if err := a.register(humago.New(a.mux, documentConfig(cfg.Version, a.prefix))); err != nil {
+		return nil, err
+	}
+	for path, serve := range map[string]func(*exchange, *http.Request){
+		"/healthz":      a.health,
+		"/health":       a.health,
+		"/readyz":       a.ready,
+		"/openapi.json": a.openAPI,
+		"/docs":         a.docs,
+	} {
+		a.pages[path] = page{route: a.newRoute(path, ""), serve: serve}
+	}
+	a.publishing = a.routes[http.MethodPost+" "+publishRoute]
+	a.lost = a.newRoute("unmatched", "")
+	return a, nil
+}
+
+// route is what logs and metrics say of a request instead of its path, so that
+// their values are few.
+type route struct {
+	pattern string
+	metrics *telemetry.HTTPRoute
+}
+
+// newRoute makes a route; an empty method stands for any.
+func (a *api) newRoute(pattern, method string) *route {
+	if method == "" {
+		method = "any"
+	}
+	return &route{pattern: pattern, metrics: a.Metrics.HTTPRoute(pattern, method)}
+}
+
+// page is something served outside /api, to anybody.
+type page struct {
+	route *route
+	serve func(*exchange, *http.Request)
+}
+
+// register makes all operations and, from them, the document.
+func (a *api) register(h huma.API) error {
+	r := &registrar{api: a, huma: h}
+	a.projectRoutes(r)
+	a.endpointRoutes(r)
+	a.subscriptionRoutes(r)
+	a.eventRoutes(r)
+	a.deliveryRoutes(r)
+	a.attemptRoutes(r)
+	var err error
+	a.document, err = r.document()
+	return err
+}
+
+// now is the time of a request, with the precision the store keeps, so that a
+// created thing reads the same later.
+func (a *api) now() time.Time { return a.Clock().UTC().Truncate(time.Microsecond) }

@@ -1,0 +1,247 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"convoy"
+	"convoy/internal/id"
+	"convoy/internal/store"
+)
+
+// longestRetry is shown as the bound on the delay between tries, in seconds.
+const longestRetry = 7200
+
+// deliveryView is a delivery as clients see it.
+type deliveryView struct {
+	UID              convoy.DeliveryID     `json:"uid"`
+	ProjectID        convoy.ProjectID      `json:"project_id,omitempty"`
+	EventID          convoy.EventID        `json:"event_id,omitempty"`
+	EndpointID       convoy.EndpointID     `json:"endpoint_id,omitempty"`
+	DeviceID         string                `json:"device_id"`
+	SubscriptionID   convoy.SubscriptionID `json:"subscription_id,omitempty"`
+	Headers          map[string][]string   `json:"headers"`
+	TargetURL        string                `json:"target_url,omitempty"`
+	URLQuery         string                `json:"url_query_params"`
+	IdempotencyKey   string                `json:"idempotency_key"`
+	Latency          string                `json:"latency"`
+	LatencySeconds   float64               `json:"latency_seconds"`
+	EventType        string                `json:"event_type,omitempty"`
+	Description      string                `json:"description,omitempty"`
+	Mode             convoy.DeliveryMode   `json:"delivery_mode"`
+	EndpointMetadata endpointStub          `json:"endpoint_metadata"`
+	EventMetadata    eventStub             `json:"event_metadata"`
+	SourceMetadata   sourceStub            `json:"source_metadata"`
+	DeviceMetadata   deviceStub            `json:"device_metadata"`
+	Status           convoy.DeliveryStatus `json:"status"`
+	Metadata         deliveryMetadata      `json:"metadata"`
+	CLIMetadata      none                  `json:"cli_metadata"`
+	AcknowledgedAt   *time.Time            `json:"acknowledged_at"`
+	CreatedAt        time.Time             `json:"created_at"`
+	UpdatedAt        time.Time             `json:"updated_at"`
+	DeletedAt        *time.Time            `json:"deleted_at"`
+}
+
+// endpointStub is the part of an endpoint shown in its deliveries; a deleted
+// one is shown too.
+type endpointStub struct {
+	UID          convoy.EndpointID     `json:"uid"`
+	ProjectID    convoy.ProjectID      `json:"project_id"`
+	OwnerID      string                `json:"owner_id"`
+	URL          string                `json:"url"`
+	Name         string                `json:"name"`
+	SupportEmail string                `json:"support_email"`
+	Status       convoy.EndpointStatus `json:"status"`
+	Secrets      none                  `json:"secrets"`
+	DeletedAt    *time.Time            `json:"deleted_at"`
+}
+
+type eventStub struct {
+	UID       convoy.EventID `json:"uid"`
+	EventType string         `json:"event_type"`
+	CreatedAt time.Time      `json:"created_at"`
+}
+
+type deviceStub struct {
+	UID      string `json:"uid"`
+	Status   string `json:"status"`
+	HostName string `json:"host_name"`
+}
+
+type deliveryMetadata struct {
+	Data            json.RawMessage  `json:"data"`
+	Raw             string           `json:"raw" doc:"The payload byte for byte"`
+	Strategy        convoy.RetryType `json:"strategy"`
+	NextSendTime    time.Time        `json:"next_send_time"`
+	Trials          int              `json:"num_trials"`
+	IntervalSeconds int64            `json:"interval_seconds"`
+	RetryLimit      int              `json:"retry_limit"`
+	MaxRetrySeconds int              `json:"max_retry_seconds"`
+}
+
+func viewDelivery(d store.DeliveryDetail) deliveryView {
+	v := deliveryView{
+		UID: d.ID, ProjectID: d.ProjectID, EventID: d.EventID, EndpointID: d.EndpointID, SubscriptionID: d.SubscriptionID,
+		TargetURL: d.TargetURL, LatencySeconds: d.Latency.Seconds(), EventType: d.EventType, Description: d.Description,
+		Mode: d.Mode, Status: d.Status, Headers: map[string][]string{},
+		EventMetadata: eventStub{UID: d.EventID, EventType: d.EventType},
+		Metadata: deliveryMetadata{
+			Data: json.RawMessage("null"), Strategy: d.Retry.Type, NextSendTime: d.DueAt, Trials: d.Trials,
+			IntervalSeconds: int64(d.Retry.Interval / time.Second), RetryLimit: d.Retry.Limit, MaxRetrySeconds: longestRetry,
+		},
+		AcknowledgedAt: nullTime(d.AcknowledgedAt), CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
+	}
+	if e := d.Event; e != nil {
+		if e.Headers != nil {
+			v.Headers = e.Headers
+		}
+		v.URLQuery, v.IdempotencyKey = e.URLQuery, e.IdempotencyKey
+		v.EventMetadata.CreatedAt = e.CreatedAt
+		v.SourceMetadata.UID = e.SourceID
+		v.Metadata.Data, v.Metadata.Raw = e.Data, string(e.Data)
+	}
+	if e := d.Endpoint; e != nil {
+		v.EndpointMetadata = endpointStub{
+			UID: e.ID, ProjectID: e.ProjectID, OwnerID: e.OwnerID, URL: e.URL, Name: e.Name, SupportEmail: e.SupportEmail,
+			Status: e.Status, DeletedAt: nullTime(e.DeletedAt),
+		}
+	}
+	return v
+}
+
+func (a *api) deliveryRoutes(r *registrar) {
+	const (
+		tag = "Event Deliveries"
+		all = "/api/v1/projects/{projectID}/eventdeliveries"
+		one = all + "/{eventDeliveryID}"
+	)
+	handle(r, operation{
+		id: "GetEventDeliveriesPaged", method: http.MethodGet, path: all, tag: tag, summary: "List event deliveries",
+		status: http.StatusOK, message: "Event deliveries fetched successfully",
+	}, a.deliveries)
+	handle(r, operation{
+		id: "GetEventDelivery", method: http.MethodGet, path: one, tag: tag, summary: "Get an event delivery",
+		status: http.StatusOK, message: "Event Delivery fetched successfully",
+	}, a.delivery)
+	handle(r, operation{
+		id: "ResendEventDelivery", method: http.MethodPut, path: one + "/resend", tag: tag, summary: "Send a failed event delivery again",
+		status: http.StatusOK, message: "App event processed for retry successfully",
+	}, a.resend)
+}
+
+type deliveriesInput struct {
+	ProjectPath
+	PageQuery
+	DateQuery
+	Endpoints       []string `query:"endpointId,explode" doc:"Only deliveries to one of these endpoints"`
+	Event           string   `query:"eventId"`
+	Subscription    string   `query:"subscriptionId"`
+	IdempotencyKey  string   `query:"idempotencyKey" doc:"That of the event"`
+	EventType       string   `query:"eventType"`
+	EventTypeAlias  string   `query:"event_type" deprecated:"true" doc:"Other name of eventType"`
+	Statuses        []string `query:"status,explode" doc:"Only deliveries in one of these statuses"`
+	BrokerMessageID string   `query:"brokerMessageId" hidden:"true"`
+}
+
+func (a *api) deliveries(ctx context.Context, in *deliveriesInput) (paged[deliveryView], error) {
+	var none paged[deliveryView]
+	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
+	if err != nil {
+		return none, err
+	}
+	page, err := in.page()
+	if err != nil {
+		return none, err
+	}
+	if in.BrokerMessageID != "" {
+		return none, invalid("brokerMessageId", textUnsupported)
+	}
+	from, to, err := in.dates(a.now())
+	if err != nil {
+		return none, err
+	}
+	f := store.DeliveryFilter{
+		Project: p.Settings().ID, Endpoints: endpointIDs(in.Endpoints), Event: convoy.EventID(in.Event),
+		Subscription: convoy.SubscriptionID(in.Subscription), Type: in.EventType, IdempotencyKey: in.IdempotencyKey,
+		From: from, To: to, Page: page,
+	}
+	if f.Type == "" {
+		f.Type = in.EventTypeAlias
+	}
+	for _, s := range in.Statuses {
+		if s != "" {
+			f.Statuses = append(f.Statuses, convoy.DeliveryStatus(s))
+		}
+	}
+	list, err := within(ctx, "Event deliveries took too long. Narrow the date range.",
+		func(ctx context.Context) (store.Paged[store.DeliveryDetail], error) {
+			list, err := a.Store.Deliveries(ctx, f)
+			if err == nil && len(list.Items) == 0 && f.IdempotencyKey != "" {
+				err = a.requireKey(ctx, f.Project, f.IdempotencyKey)
+			}
+			return list, err
+		})
+	if err != nil {
+		return none, err
+	}
+	return pageOf(list, page.PerPage, viewDelivery), nil
+}
+
+// requireKey refuses an idempotency key that no event has.
+func (a *api) requireKey(ctx context.Context, project convoy.ProjectID, key string) error {
+	events, err := a.Store.Events(ctx, store.EventFilter{Project: project, IdempotencyKey: key, Page: store.Page{PerPage: 1}})
+	if err == nil && len(events.Items) == 0 {
+		err = convoy.E(convoy.Invalid, "event not found")
+	}
+	return err
+}
+
+// DeliveryPath is the path of one delivery.
+type DeliveryPath struct {
+	ProjectPath
+	Delivery string `path:"eventDeliveryID"`
+}
+
+// findDelivery returns the delivery of a request; a missing one is NotFound.
+func (a *api) findDelivery(ctx context.Context, in *DeliveryPath, want right) (store.DeliveryDetail, error) {
+	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, want)
+	if err != nil {
+		return store.DeliveryDetail{}, err
+	}
+	if !id.Valid(in.Delivery) {
+		return store.DeliveryDetail{}, convoy.E(convoy.NotFound, "event delivery not found")
+	}
+	return a.Store.DeliveryDetail(ctx, p.Settings().ID, convoy.DeliveryID(in.Delivery))
+}
+
+func (a *api) delivery(ctx context.Context, in *DeliveryPath) (deliveryView, error) {
+	d, err := a.findDelivery(ctx, in, view)
+	if err != nil {
+		return deliveryView{}, err
+	}
+	return viewDelivery(d), nil
+}
+
+func (a *api) resend(ctx context.Context, in *DeliveryPath) (deliveryView, error) {
+	d, err := a.findDelivery(ctx, in, manage)
+	if err != nil {
+		return deliveryView{}, refuse(err, "event delivery not found")
+	}
+	if d.Status == convoy.DeliveryFailure || d.Status == convoy.DeliveryDiscarded {
+		switch e := d.Endpoint; {
+		case e == nil || !e.DeletedAt.IsZero():
+			return deliveryView{}, convoy.E(convoy.Invalid, "endpoint not found")
+		case e.Status != convoy.EndpointActive:
+			return deliveryView{}, convoy.E(convoy.Invalid, "the endpoint is currently "+string(e.Status))
+		}
+		if d.Event == nil {
+			return deliveryView{}, convoy.E(convoy.Invalid, "event not found") // retention has taken it
+		}
+	}
+	if d.Delivery, err = a.Store.Resend(ctx, d.ProjectID, d.ID, a.now()); err != nil {
+		return deliveryView{}, refuse(err, "event delivery not found")
+	}
+	return viewDelivery(d), nil
+}

@@ -1,0 +1,250 @@
+// Package app puts a process together: it chooses the engines, makes the parts
+// of a role, and runs them. It is the only package that knows which engine is
+// in use; it holds no logic of its own.
+package app
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"convoy"
+	"convoy/internal/api"
+	"convoy/internal/catalog"
+	"convoy/internal/config"
+	"convoy/internal/deliver"
+	"convoy/internal/guard"
+	"convoy/internal/id"
+	"convoy/internal/intake"
+	"convoy/internal/queue"
+	"convoy/internal/run"
+	"convoy/internal/schedule"
+	"convoy/internal/telemetry"
+)
+
+// Options are what a process is besides its configuration.
+type Options struct {
+	Role    config.Role
+	Config  config.Config
+	Version string
+	Log     *slog.Logger
+	// Ready, if set, is called with the address served once requests are
+	// taken.
+	Ready func(addr string)
+}
+
+// parts says what a role consists of.
+type parts struct {
+	api, deliver, schedule bool
+}
+
+var roles = map[config.Role]parts{
+	config.RoleServer:     {api: true},
+	config.RoleAgent:      {api: true, deliver: true},
+	config.RoleWorker:     {deliver: true},
+	config.RoleScheduler:  {schedule: true},
+	config.RoleStandalone: {api: true, deliver: true, schedule: true},
+}
+
+// Run runs a role until ctx ends, then drains it.
+func Run(ctx context.Context, o Options) error {
+	p := &process{Options: o, parts: roles[o.Role], owner: id.New(time.Now()), metrics: telemetry.NewMetrics()}
+	var err error
+	if p.engines, err = openEngines(ctx, o.Config, p.owner, o.Log); err != nil {
+		return err
+	}
+	defer p.engines.close()
+	if err := schemaReady(ctx, p.engines.db); err != nil {
+		return err
+	}
+	return p.run(ctx)
+}
+
+// process is one running role.
+type process struct {
+	Options
+	parts   parts
+	owner   string
+	metrics *telemetry.Metrics
+	engines *engines
+
+	catalog   *catalog.Catalog
+	guard     *guard.Policy
+	deliverer *deliver.Deliverer
+	stages    []run.Stage
+}
+
+func (p *process) log(service string) *slog.Logger { return p.Log.With("svc", service) }
+
+func (p *process) stage(name string, fn func(context.Context) error) {
+	p.stages = append(p.stages, run.Stage{Name: name, Run: fn})
+}
+
+// run makes the stages in the order of their needs and runs them.
+func (p *process) run(ctx context.Context) error {
+	e := p.engines
+	p.catalog = catalog.New(e.store, e.bus, p.log("catalog"), time.Now)
+	p.guard = guard.New(guard.Config{Allow: p.Config.Dispatcher.AllowList, Block: p.Config.Dispatcher.BlockList})
+	p.stages = append(p.stages, e.stages...)
+
+	var taker intake.Taker = pusher{queue: e.queue, log: p.log("intake")}
+	if p.parts.deliver {
+		if err := p.makeDeliverer(); err != nil {
+			return err
+		}
+		taker = p.deliverer
+	}
+	cfg := intake.Config{
+		Router:    routerOf(p),
+		Store:     e.store,
+		Endpoints: timeouts{p.catalog},
+		Taker:     taker,
+		Claimable: e.queueIsStore && !p.parts.deliver,
+		Window:    p.Config.Idempotency.Window,
+		Metrics:   p.metrics, Log: p.log("intake"), Now: time.Now,
+	}
+	persister := intake.NewPersister(cfg)
+	if p.parts.deliver && e.stream != nil {
+		p.stage("consumer", intake.NewConsumer(cfg, e.stream, persister).Run)
+	}
+	if p.parts.schedule {
+		p.stage("scheduler", p.scheduler(persister).Run)
+	}
+	p.stage("gauges", p.gauges)
+	handler, err := p.handler(cfg, persister)
+	if err != nil {
+		return err
+	}
+	listen, err := p.listener(handler)
+	if err != nil {
+		return err
+	}
+	p.stage("http", listen)
+	p.Log.Info("process starts", "role", p.Role, "version", p.Version, "store", p.Config.Database.Type,
+		"queue", p.Config.Queue(), "intake", p.Config.IntakeMode())
+	return run.Group{Stages: p.stages, Drain: p.Config.Server.HTTP.ShutdownTimeout}.Run(ctx)
+}
+
+func (p *process) makeDeliverer() error {
+	c := p.Config.Dispatcher
+	roots, err := authorities(c)
+	if err != nil {
+		return err
+	}
+	p.deliverer = deliver.New(deliver.Config{
+		Store: p.engines.store, Projects: p.catalog, Queue: p.engines.queue,
+		Disabler: disabler{p.engines.store, p.catalog},
+		Transport: deliver.NewTransport(deliver.TransportConfig{
+			Dialer:             p.guard.Dialer(10*time.Second, 30*time.Second),
+			InsecureSkipVerify: c.InsecureSkipVerify, RootCAs: roots, PerEndpoint: c.EndpointConcurrency,
+		}),
+		QueueIsStore: p.engines.queueIsStore,
+		Concurrency:  p.Config.ConsumerPoolSize, PerEndpoint: c.EndpointConcurrency,
+		StartLimit:  intake.StartLimit,
+		MaxResponse: p.Config.MaxResponseSize << 10,
+		MaxDelay:    p.Config.MaxRetry,
+		UserAgent:   "Convoy/" + p.Version,
+		Metrics:     p.metrics, Log: p.log("deliver"), Now: time.Now,
+	})
+	p.stage("deliver", p.deliverer.Run)
+	return nil
+}
+
+// authorities are the system's and those of the configuration.
+func authorities(c config.Dispatcher) (*x509.CertPool, error) {
+	pem := []byte(c.CACertString)
+	if c.CACertPath != "" {
+		var err error
+		if pem, err = os.ReadFile(c.CACertPath); err != nil {
+			return nil, fmt.Errorf("dispatcher.ca_cert_path: %w", err)
+		}
+	}
+	if len(pem) == 0 {
+		return nil, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("system certificates: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, convoy.E(convoy.Invalid, "dispatcher.ca_cert_path, dispatcher.ca_cert_string: no PEM certificate found")
+	}
+	return pool, nil
+}
+
+func (p *process) scheduler(persister *intake.Persister) *schedule.Scheduler {
+	e := p.engines
+	cfg := schedule.Config{
+		Store: e.store, Router: persister, Queue: e.queue,
+		SweepAge:        intake.SweepAge,
+		SweepInterval:   p.Config.Scheduler.SweepInterval,
+		PartitionsAhead: p.Config.Scheduler.PartitionsAhead,
+		Locker:          e.locker, Owner: p.owner,
+		Metrics: p.metrics, Log: p.log("scheduler"), Now: time.Now,
+	}
+	if !e.queueIsStore {
+		cfg.Due = dueTable{e.store}
+	}
+	return schedule.New(cfg)
+}
+
+// publisher is the intake of the configured mode, with its stage.
+func (p *process) publisher(cfg intake.Config, persister *intake.Persister) interface {
+	Publish(ctx context.Context, e *convoy.Event) error
+} {
+	if p.engines.stream != nil {
+		q := intake.NewQueued(cfg, p.engines.stream)
+		p.stage("intake", q.Run)
+		return q
+	}
+	s := intake.NewStored(cfg, persister)
+	p.stage("intake", s.Run)
+	return s
+}
+
+func (p *process) handler(cfg intake.Config, persister *intake.Persister) (http.Handler, error) {
+	if !p.parts.api {
+		return p.operations(http.NotFoundHandler()), nil
+	}
+	var checks []api.Check
+	for _, c := range p.engines.checks {
+		checks = append(checks, api.Check{Name: c.name, Probe: c.probe})
+	}
+	h, err := api.New(api.Config{
+		Store: p.engines.store, Catalog: p.catalog, Publisher: p.publisher(cfg, persister), Guard: p.guard,
+		Ping: p.pinger(), Ready: checks, Log: p.log("api"), Metrics: p.metrics, Version: p.Version,
+		APIVersion: p.Config.APIVersion, RootPath: p.Config.RootPath, MaxBody: p.Config.Server.HTTP.MaxBodySize,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p.operations(h), nil
+}
+
+// pusher gives stored deliveries to whoever pulls from the queue.
+type pusher struct {
+	queue queue.Queue
+	log   *slog.Logger
+}
+
+// pushTimeout bounds a push; what it misses the store offers again.
+const pushTimeout = 3 * time.Second
+
+func (t pusher) Take(ctx context.Context, jobs []convoy.Job) {
+	if len(jobs) == 0 {
+		return
+	}
+	items := make([]queue.Item, len(jobs))
+	for i, j := range jobs {
+		items[i] = queue.Item{ID: deliver.QueueID(j.Delivery.ID, j.Delivery.EndpointID), Due: j.Delivery.DueAt}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pushTimeout)
+	defer cancel()
+	if err := t.queue.Push(ctx, items); err != nil {
+		t.log.Warn("deliveries not queued, left to the sweep", "deliveries", len(items), "err", err)
+	}
+}

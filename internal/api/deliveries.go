@@ -100,7 +100,7 @@ func viewDelivery(d store.DeliveryDetail) deliveryView {
 		v.URLQuery, v.IdempotencyKey = e.URLQuery, e.IdempotencyKey
 		v.EventMetadata.CreatedAt = e.CreatedAt
 		v.SourceMetadata.UID = e.SourceID
-		v.Metadata.Data, v.Metadata.Raw = e.Data, string(e.Data)
+		v.Metadata.Data, v.Metadata.Raw = payloadJSON(e.Data), string(e.Data)
 	}
 	if e := d.Endpoint; e != nil {
 		v.EndpointMetadata = endpointStub{

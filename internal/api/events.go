@@ -50,7 +50,7 @@ func viewEvent(e *convoy.Event) eventView {
 	v := eventView{
 		UID: e.ID, EventType: e.Type, SourceID: e.SourceID, ProjectID: e.ProjectID, Endpoints: e.Endpoints, Headers: e.Headers,
 		SourceMetadata: sourceStub{UID: e.SourceID}, URLQuery: e.URLQuery, URLPath: e.URLPath, IdempotencyKey: e.IdempotencyKey,
-		Duplicate: e.Duplicate, Data: e.Data, Status: e.Status, FailureReason: e.FailureReason,
+		Duplicate: e.Duplicate, Data: payloadJSON(e.Data), Status: e.Status, FailureReason: e.FailureReason,
 		AcknowledgedAt: nullTime(e.AcknowledgedAt), CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
 	}
 	if v.Endpoints == nil {
@@ -60,6 +60,18 @@ func viewEvent(e *convoy.Event) eventView {
 		v.Headers = map[string][]string{}
 	}
 	return v
+}
+
+// payloadJSON is a payload as a JSON value. Payloads are JSON; one that is not,
+// by whatever accident, must not make it unreadable what became of it.
+func payloadJSON(data []byte) json.RawMessage {
+	switch {
+	case len(data) == 0:
+		return json.RawMessage("null")
+	case !json.Valid(data):
+		return appendString(nil, string(data))
+	}
+	return data
 }
 
 // appendPublished appends the answer to a publish request: the envelope with

@@ -109,7 +109,7 @@ func (a *api) accept(x *exchange, r *http.Request, urlProject string, s *scratch
 	if err != nil {
 		return nil, err
 	}
-	if s.body, err = readBody(x, r, s.body[:0], a.MaxBody); err != nil {
+	if s.body, err = readBody(x.ResponseWriter, r, s.body[:0], a.MaxBody); err != nil {
 		return nil, err
 	}
 	var p publication

@@ -240,7 +240,7 @@ func documentConfig(version, prefix string) huma.Config {
 	if server == "" {
 		server = "/"
 	}
-	return huma.Config{
+	config := huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{
@@ -263,6 +263,8 @@ func documentConfig(version, prefix string) huma.Config {
 		}},
 		DefaultFormat: jsonType[0],
 	}
+	config.AllowAdditionalPropertiesByDefault = true // unknown keys are ignored, and answers may grow
+	return config
 }
 
 // document encodes what has been registered.
@@ -279,11 +281,30 @@ func (r *registrar) document() ([]byte, error) {
 	schemas := doc.Components.Schemas.Map()
 	delete(schemas, "ErrorModel")
 	delete(schemas, "ErrorDetail")
+	for name, schema := range schemas {
+		allowNull(schema, doc.Components.Schemas.TypeFromRef("#/components/schemas/"+name))
+	}
 	b, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("openapi document: %w", err)
 	}
 	return b, nil
+}
+
+// allowNull says which objects in a struct may be null: huma does so for
+// scalars only.
+func allowNull(schema *huma.Schema, t reflect.Type) {
+	if t == nil || t.Kind() != reflect.Struct {
+		return
+	}
+	for f := range t.Fields() {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		property := schema.Properties[name]
+		if property == nil || property.Ref == "" || f.Type.Kind() != reflect.Pointer || strings.Contains(options, "omitempty") {
+			continue
+		}
+		schema.Properties[name] = &huma.Schema{OneOf: []*huma.Schema{property, {Type: "null"}}}
+	}
 }
 
 // documented are the operations of a path by method; nil where there is none.

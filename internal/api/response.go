@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // envelope is the form of every answer with a payload. An error has no data.
@@ -26,6 +28,9 @@ type failed struct {
 type none = *nothing
 
 type nothing struct{}
+
+// Schema implements [huma.SchemaProvider].
+func (nothing) Schema(huma.Registry) *huma.Schema { return &huma.Schema{Type: "null"} }
 
 // encode writes v as JSON without escaping HTML, so that payloads read as they
 // were sent.

@@ -130,7 +130,7 @@ func (a *api) admit(x *exchange, r *http.Request) error {
 // isJSON reports whether a Content-Type is absent or JSON.
 func isJSON(ct string) bool {
 	switch ct {
-	case "", "application/json", "application/json; charset=utf-8":
+	case "", "application/json", "application/json;charset=utf-8", "application/json; charset=utf-8": // as SDKs send it
 		return true
 	}
 	t, _, err := mime.ParseMediaType(ct)
@@ -160,7 +160,7 @@ func (a *api) dispatch(x *exchange, r *http.Request, p string) {
 	_, pattern := a.mux.Handler(r)
 	if route := a.routes[pattern]; route != nil && r.Method != http.MethodHead {
 		x.route = route
-		r.Body = http.MaxBytesReader(x, r.Body, a.MaxBody)
+		r.Body = http.MaxBytesReader(x.ResponseWriter, r.Body, a.MaxBody) // closes the connection, which only the server's own writer can
 		a.mux.ServeHTTP(x, r)
 		return
 	}
@@ -243,6 +243,9 @@ func (a *api) finish(x *exchange, r *http.Request, start time.Time) {
 			a.fail(x, r, convoy.Wrap(convoy.Internal, "handler", err))
 		}
 		x.err = err
+	}
+	if x.status == 0 {
+		x.status = http.StatusOK // what net/http sends for a handler that sends nothing
 	}
 	d := time.Since(start)
 	x.route.metrics.Observe(x.status, d)

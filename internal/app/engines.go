@@ -84,7 +84,7 @@ func openEngines(ctx context.Context, cfg config.Config, owner string, log *slog
 	case e.queue != nil:
 	case cfg.Queue() == config.QueuePostgres:
 		e.queueIsStore = true
-		stored := queue.NewStored(dueTable{e.store}, func(ctx context.Context) error { return e.bus.Publish(ctx, topicDue, "") })
+		stored := queue.NewStored(dueTable{e.store}, func(ctx context.Context) error { return e.bus.Publish(ctx, topicDue, "now") })
 		e.bus.Subscribe(topicDue, func(string) { stored.Wake() })
 		e.queue = stored
 	case cfg.Queue() == config.QueueMemory:

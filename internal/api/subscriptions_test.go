@@ -1,0 +1,115 @@
+package api
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"convoy/internal/store/sqldb"
+)
+
+func TestSubscriptions(t *testing.T) {
+	t.Parallel()
+	engines(t, func(t *testing.T, db sqldb.DB) {
+		f := setup(t, db)
+		var e endpointView
+		f.want(call{method: "POST", path: "endpoints", body: `{"url":"http://example.com","name":"main","secret":"x"}`}, 201, "Endpoint created successfully").data(t, &e)
+		var moved endpointView
+		f.want(call{method: "POST", path: "endpoints", body: `{"url":"http://example.com/2","name":"second","secret":"y"}`}, 201, "Endpoint created successfully").data(t, &moved)
+		second := string(moved.UID)
+		a := f.want(call{method: "POST", path: "subscriptions", body: `{"name":"Main-sub","endpoint_id":"` + string(e.UID) + `",
+			"filter_config":{"event_types":["invoice.paid","user.*"],"filter":{"headers":{},"body":null}},"function":null,"alert_config":{"count":0,"threshold":""}}`},
+			201, "Subscription created successfully")
+		golden(t, "subscription_created", a.body)
+		var s subscriptionView
+		a.data(t, &s)
+		one := "subscriptions/" + string(s.UID)
+		golden(t, "subscription", f.want(call{path: one}, 200, "Subscription fetched successfully").body)
+		golden(t, "subscriptions", f.want(call{path: "subscriptions?name=main&endpointId=" + second + "&endpointId=" + string(e.UID)}, 200, "Subscriptions fetched successfully").body)
+		for query, want := range map[string]int{"": 1, "?name=zz": 0, "?endpointId=" + second: 0, "?endpointId=": 1, "?endpointId=x": 0} {
+			var page paged[subscriptionView]
+			f.want(call{path: "subscriptions" + query}, 200, "Subscriptions fetched successfully").data(t, &page)
+			if len(page.Content) != want {
+				t.Errorf("%q: %d", query, len(page.Content))
+			}
+		}
+
+		f.want(call{method: "POST", path: "subscriptions", body: `{"name":"again","endpoint_id":"` + string(e.UID) + `"}`}, 400, "a subscription for this endpoint already exists")
+		f.want(call{method: "PUT", path: one, body: `{"delivery_mode":"at_most_once","endpoint_id":"` + string(e.UID) + `"}`}, 202, "Subscription updated successfully")
+		var other subscriptionView
+		f.want(call{method: "POST", path: "subscriptions", body: `{"name":"other","endpoint_id":"` + second + `"}`}, 201, "Subscription created successfully").data(t, &other)
+		if len(other.FilterConfig.EventTypes) != 1 || other.FilterConfig.EventTypes[0] != "*" || other.Mode != "at_least_once" {
+			t.Errorf("defaults %+v", other)
+		}
+		f.want(call{method: "PUT", path: one, body: `{"endpoint_id":"` + second + `"}`}, 400, "a subscription for this endpoint already exists")
+		f.want(call{method: "DELETE", path: "subscriptions/" + string(other.UID)}, 200, "Subscription deleted successfully")
+		golden(t, "subscription_moved", f.want(call{method: "PUT", path: one, body: `{"name":"","endpoint_id":"` + second + `","filter_config":{"event_types":[]}}`},
+			202, "Subscription updated successfully").body)
+
+		f.want(call{method: "PUT", body: `{"name":"shop","config":{"multiple_endpoint_subscriptions":true}}`}, 202, "Project updated successfully")
+		f.want(call{method: "POST", path: "subscriptions", body: `{"name":"b","endpoint_id":"` + second + `"}`}, 201, "Subscription created successfully")
+
+		f.want(call{method: "DELETE", path: one}, 200, "Subscription deleted successfully")
+		for _, gone := range []string{one, "subscriptions/x", "subscriptions/%00", "subscriptions/01K1ZZZZZZZZZZZZZZZZZZZZZZ"} {
+			f.want(call{path: gone}, 404, "failed to find subscription")
+			f.want(call{method: "DELETE", path: gone}, 404, "failed to find subscription")
+			f.want(call{method: "PUT", path: gone, body: `{}`}, 400, "failed to find subscription")
+			f.want(call{method: "PUT", path: gone + "/toggle_status"}, 202, "Subscription status updated successfully")
+		}
+	})
+}
+
+func TestSubscriptionRefuses(t *testing.T) {
+	t.Parallel()
+	f := setup(t, openSQLite(t))
+	e := string(f.endpoint("a"))
+	with := func(change string) string { return `{"name":"a","endpoint_id":"` + e + `",` + change + `}` }
+	for body, message := range map[string]string{
+		``:                      "body must not be empty",
+		`{}`:                    "name:please provide a valid subscription name, endpoint_id:please provide a valid endpoint id",
+		with(`"name":"\u0000"`): "name:must not contain NUL characters",
+		with(`"name":"` + strings.Repeat("x", 256) + `"`): "name:must not be longer than 255 characters",
+		with(`"name":{}`):                                                                                          `body contains incorrect JSON type for field "name"`,
+		with(`"endpoint_id":"x"`):                                                                                  "failed to find endpoint by id",
+		with(`"endpoint_id":"01K1ZZZZZZZZZZZZZZZZZZZZZZ"`):                                                         "failed to find endpoint by id",
+		with(`"delivery_mode":"once"`):                                                                             "delivery_mode:invalid delivery mode value, must be either 'at_least_once' or 'at_most_once'",
+		with(`"source_id":"01K1ZZZZZZZZZZZZZZZZZZZZZZ"`):                                                           "source_id:is not supported yet",
+		with(`"function":"function transform(){}"`):                                                                "function:is not supported yet",
+		with(`"alert_config":{"count":1}`):                                                                         "alert_config:is not supported yet",
+		with(`"retry_config":{"type":"linear"}`):                                                                   "retry_config:is not supported yet",
+		with(`"rate_limit_config":{"count":5}`):                                                                    "rate_limit_config:is not supported yet",
+		with(`"filter_config":{"filter":{"body":{"a":0,"b":[{"c":true}]}}}`):                                       "filter:is not supported yet",
+		with(`"filter_config":{"event_types":[""]}`):                                                               "event_types:must not be empty",
+		with(`"filter_config":{"event_types":["\u0000"]}`):                                                         "event_types:must not contain NUL characters",
+		with("\"filter_config\":{\"event_types\":[\"\xff\"]}"):                                                     "filter_config:must be valid UTF-8",
+		with(`"filter_config":{"event_types":["` + strings.Repeat("x", 256) + `"]}`):                               "event_types:must not be longer than 255 characters",
+		with(`"filter_config":{"event_types":[1]}`):                                                                `body contains incorrect JSON type for field "filter_config.event_types"`,
+		with(`"filter_config":{"event_types":["a"` + strings.Repeat(`,"b"`, 200) + `]}`):                           "event_types:must not be more than 200",
+		with(`"filter_config":{"filter":` + strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000) + `}`): "filter:is not supported yet",
+	} {
+		f.want(call{method: "POST", path: "subscriptions", body: body}, 400, message)
+	}
+	var s subscriptionView
+	f.want(call{method: "POST", path: "subscriptions", body: with(`"delivery_mode":""`)}, 201, "Subscription created successfully").data(t, &s)
+	one := "subscriptions/" + string(s.UID)
+	for body, message := range map[string]string{
+		`{"name":"\u0000"}`:                            "name:must not contain NUL characters",
+		`{"retry_config":{"retry_count":3}}`:           "retry_config:is not supported yet",
+		`{"endpoint_id":"x"}`:                          "failed to find endpoint by id: the endpoint may not belong to project",
+		`{"endpoint_id":"01K1ZZZZZZZZZZZZZZZZZZZZZZ"}`: "failed to find endpoint by id: the endpoint may not belong to project",
+	} {
+		f.want(call{method: "PUT", path: one, body: body}, 400, message)
+	}
+}
+
+func TestEmptyJSON(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]bool{
+		``: true, `null`: true, `""`: true, `0`: true, `false`: true, `{}`: true, `[]`: true, `{"a":{"b":[null,"",0,false]}}`: true,
+		`1`: false, `"x"`: false, `true`: false, `[[1]]`: false, `{"a":{},"b":"c"}`: false,
+	} {
+		if got := emptyJSON(json.RawMessage(s)); got != want {
+			t.Errorf("emptyJSON(%s) = %v", s, got)
+		}
+	}
+}

@@ -36,6 +36,9 @@ type Batcher[T any] struct {
 	flush func(ctx context.Context, items []T) error
 	in    chan entry[T]
 	done  chan struct{}
+	// results are reused: one, of chan error, is in use by each waiting
+	// goroutine.
+	results sync.Pool
 }
 
 type entry[T any] struct {
@@ -44,9 +47,6 @@ type entry[T any] struct {
 	result chan error
 }
 
-// results are reused: one is in use by each waiting goroutine.
-var results = sync.Pool{New: func() any { return make(chan error, 1) }}
-
 // New makes a batcher. size gives an item's bytes; flush is called by one
 // goroutine at a time and must not keep the slice.
 func New[T any](cfg Config, size func(T) int, flush func(ctx context.Context, items []T) error) *Batcher[T] {
@@ -54,27 +54,28 @@ func New[T any](cfg Config, size func(T) int, flush func(ctx context.Context, it
 		cfg: cfg, size: size, flush: flush,
 		// The channel is the waiting room: its bound is the most that can be
 		// lost in memory, none of it acknowledged.
-		in:   make(chan entry[T], cfg.Pending),
-		done: make(chan struct{}),
+		in:      make(chan entry[T], cfg.Pending),
+		done:    make(chan struct{}),
+		results: sync.Pool{New: func() any { return make(chan error, 1) }},
 	}
 }
 
 // Do gives an item and waits for its batch, returning the flush's error. When
 // ctx ends first the item may still be flushed.
 func (b *Batcher[T]) Do(ctx context.Context, item T) error {
-	res := results.Get().(chan error)
+	res := b.results.Get().(chan error)
 	select {
 	case b.in <- entry[T]{item, res}:
 	case <-ctx.Done():
-		results.Put(res)
+		b.results.Put(res)
 		return ctx.Err()
 	case <-b.done:
-		results.Put(res)
+		b.results.Put(res)
 		return ErrClosed
 	}
 	select {
 	case err := <-res:
-		results.Put(res)
+		b.results.Put(res)
 		return err
 	case <-ctx.Done():
 		// res may still be written to, so it is not reused.
@@ -94,12 +95,23 @@ func (b *Batcher[T]) Do(ctx context.Context, item T) error {
 // Config.Pending items are waiting already.
 func (b *Batcher[T]) Put(ctx context.Context, item T) error {
 	select {
+	case <-b.done:
+		return ErrClosed
+	default:
+	}
+	select {
 	case b.in <- entry[T]{item: item}:
-		return nil
 	case <-b.done:
 		return ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	// Given before the end, it is in the last batches; else it may not be.
+	select {
+	case <-b.done:
+		return ErrClosed
+	default:
+		return nil
 	}
 }
 
@@ -107,9 +119,18 @@ func (b *Batcher[T]) Put(ctx context.Context, item T) error {
 func (b *Batcher[T]) Len() int { return len(b.in) }
 
 // Run flushes until ctx ends, then flushes what is waiting and returns. Givers
-// must have stopped by then; any that have not get ErrClosed.
+// should have stopped by then; any that have not get ErrClosed, and what they
+// gave may or may not be flushed.
 func (b *Batcher[T]) Run(ctx context.Context) error {
-	defer close(b.done)
+	b.run(ctx)
+	close(b.done)
+	// An item can have come between the last look and the close.
+	b.run(ctx)
+	return nil
+}
+
+// run flushes until ctx has ended and nothing waits.
+func (b *Batcher[T]) run(ctx context.Context) {
 	var (
 		items   []T
 		waiters []chan error
@@ -126,7 +147,7 @@ func (b *Batcher[T]) Run(ctx context.Context) error {
 				select {
 				case first = <-b.in:
 				default:
-					return nil
+					return
 				}
 			}
 		}

@@ -74,8 +74,10 @@ func TestBoundsBytes(t *testing.T) {
 			t.Errorf("batch %d = %v, want %v", i, got[i], want[i])
 		}
 	}
-	if err := b.Put(t.Context(), 1); err != nil && !errors.Is(err, ErrClosed) {
-		t.Errorf("Put after the end: %v", err)
+	for range 100 { // there is room for it
+		if err := b.Put(t.Context(), 1); !errors.Is(err, ErrClosed) {
+			t.Fatalf("Put after the end = %v, want ErrClosed", err)
+		}
 	}
 	if err := b.Do(t.Context(), 1); !errors.Is(err, ErrClosed) {
 		t.Errorf("Do after the end = %v, want ErrClosed", err)
@@ -108,4 +110,162 @@ func TestErrorsAndPanicsReachTheirBatch(t *testing.T) {
 	}
 	cancel()
 	wg.Wait()
+}
+
+// TestNothingAcceptedIsLost ends a batcher while goroutines give: what Put took
+// without an error has been flushed when Run returns.
+func TestNothingAcceptedIsLost(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		flushed := map[int]bool{}
+		b := New(Config{MaxItems: 4, MaxBytes: 100, Pending: 4, FlushTimeout: time.Second}, func(int) int { return 1 },
+			func(_ context.Context, items []int) error {
+				for _, n := range items {
+					flushed[n] = true
+				}
+				return nil
+			})
+		ctx, cancel := context.WithCancel(t.Context())
+		var (
+			givers   sync.WaitGroup
+			mu       sync.Mutex
+			accepted []int
+		)
+		for g := range 4 {
+			givers.Go(func() {
+				for i := range 200 {
+					if i == 20 && g == 0 {
+						cancel()
+					}
+					n := g*1000 + i
+					err := b.Put(t.Context(), n)
+					if errors.Is(err, ErrClosed) {
+						return
+					}
+					if err != nil {
+						t.Errorf("Put: %v", err)
+						return
+					}
+					mu.Lock()
+					accepted = append(accepted, n)
+					mu.Unlock()
+				}
+				cancel()
+			})
+		}
+		if err := b.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		givers.Wait()
+		for _, n := range accepted {
+			if !flushed[n] {
+				t.Fatalf("item %d was accepted and not flushed", n)
+			}
+		}
+		cancel()
+	}
+}
+
+func TestFlushTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.FlushTimeout = 3 * time.Second
+		var observed []time.Duration
+		cfg.Observe = func(items int, d time.Duration) {
+			if items != 1 {
+				t.Errorf("%d items observed", items)
+			}
+			observed = append(observed, d)
+		}
+		b := New(cfg, func(int) int { return 1 }, func(ctx context.Context, items []int) error {
+			if items[0] == 1 {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() { _ = b.Run(ctx) })
+		start := time.Now()
+		if err := b.Do(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Do = %v, want the flush's deadline", err)
+		}
+		if took := time.Since(start); took != cfg.FlushTimeout {
+			t.Errorf("the flush ended after %v, want %v", took, cfg.FlushTimeout)
+		}
+		if err := b.Do(ctx, 2); err != nil {
+			t.Errorf("the next flush: %v", err)
+		}
+		cancel()
+		run.Wait()
+		if len(observed) != 2 || observed[0] != cfg.FlushTimeout || observed[1] != 0 {
+			t.Errorf("observed %v", observed)
+		}
+	})
+}
+
+// TestFlushOutlivesTheEnd has a flush under way when Run is told to stop.
+func TestFlushOutlivesTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := New(config(), func(int) int { return 1 }, func(ctx context.Context, _ []int) error {
+			select {
+			case <-time.After(500 * time.Millisecond):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = b.Run(ctx) })
+		for i := range 3 {
+			wg.Go(func() {
+				if err := b.Do(t.Context(), i); err != nil {
+					t.Errorf("Do(%d) = %v", i, err)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := b.Len(); n == 3 {
+			t.Errorf("%d wait, want one under way", n)
+		}
+		cancel()
+		wg.Wait()
+	})
+}
+
+// TestDoGivesUp leaves a caller that ends first, and one that finds no room.
+func TestDoGivesUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.Pending, cfg.MaxItems = 1, 1
+		release := make(chan struct{})
+		b := New(cfg, func(int) int { return 1 }, func(context.Context, []int) error {
+			<-release
+			return nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() { _ = b.Run(ctx) })
+		brief, stop := context.WithTimeout(ctx, time.Second)
+		defer stop()
+		var givers sync.WaitGroup
+		for i := range 3 { // in the flush, waiting, without room
+			givers.Go(func() {
+				if err := b.Do(brief, i); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("Do(%d) = %v, want the caller's end", i, err)
+				}
+			})
+		}
+		givers.Wait()
+		if err := b.Put(brief, 9); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Put = %v, want the caller's end", err)
+		}
+		close(release)
+		cancel()
+		run.Wait()
+	})
 }

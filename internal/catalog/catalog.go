@@ -25,6 +25,9 @@ const (
 	// maxProjects and maxKeys bound memory; beyond them an arbitrary entry goes.
 	maxProjects = 4096
 	maxKeys     = 16384
+	// failPause is the wait after a load that failed, so that callers do not
+	// queue for a store that hangs. A change ends it.
+	failPause = 500 * time.Millisecond
 	// loadTimeout bounds one load, whoever waits for it.
 	loadTimeout = 5 * time.Second
 )
@@ -97,6 +100,21 @@ type entry struct {
 	loaded  time.Time
 	// changes counts invalidations; seen is the count the view includes.
 	changes, seen uint64
+	// loads counts loads that have ended; failure is the error of the last one,
+	// at the given time and count of changes, nil if it went well.
+	loads         uint64
+	failure       error
+	failed        time.Time
+	failedChanges uint64
+}
+
+// last is what a load that failed leaves: the version before, if there is one.
+// e.mu is held.
+func (e *entry) last() (*Project, error) {
+	if e.view != nil {
+		return e.view, nil
+	}
+	return nil, e.failure
 }
 
 type keyEntry struct {
@@ -194,6 +212,11 @@ func (c *Catalog) Project(ctx context.Context, project convoy.ProjectID) (*Proje
 	}
 	e.mu.RLock()
 	view, current, old := e.view, e.seen == e.changes, c.now().Sub(e.loaded) > ttl
+	loads, resting := e.loads, e.failure != nil && e.failedChanges == e.changes && c.now().Sub(e.failed) < failPause
+	if resting {
+		defer e.mu.RUnlock()
+		return e.last()
+	}
 	e.mu.RUnlock()
 	if view != nil && current {
 		if !old || !e.loading.TryLock() {
@@ -207,6 +230,10 @@ func (c *Catalog) Project(ctx context.Context, project convoy.ProjectID) (*Proje
 	defer e.loading.Unlock()
 	e.mu.RLock()
 	view, current = e.view, e.seen == e.changes
+	if e.loads != loads && e.failure != nil && e.failedChanges == e.changes { // a load failed while this caller waited
+		defer e.mu.RUnlock()
+		return e.last()
+	}
 	e.mu.RUnlock()
 	if view != nil && current { // loaded while this caller waited
 		return view, nil
@@ -238,17 +265,17 @@ func (c *Catalog) load(ctx context.Context, project convoy.ProjectID, e *entry) 
 			c.mu.Unlock()
 			return nil, err
 		}
-		e.mu.RLock()
-		old := e.view
-		e.mu.RUnlock()
-		if old != nil {
-			c.log.Warn("project not refreshed", "project_id", project, "err", err)
-			return old, nil
-		}
-		return nil, convoy.Wrap(convoy.Unavailable, "project cannot be loaded now", err)
+		c.log.Warn("project not refreshed", "project_id", project, "err", err)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.loads++
+		e.failure, e.failed, e.failedChanges = convoy.Wrap(convoy.Unavailable, "project cannot be loaded now", err), c.now(), changes
+		return e.last()
 	}
 	e.mu.Lock()
 	e.view, e.loaded, e.seen = view, c.now(), changes
+	e.loads++
+	e.failure = nil
 	e.mu.Unlock()
 	return view, nil
 }

@@ -53,6 +53,11 @@ const drainLimit = 64 << 10
 // decompression, as valid UTF-8 without NUL. What cannot be read or decoded is
 // left out: a response's body never decides an attempt.
 func capture(res *http.Response, limit int) string {
+	// The body that comes with 101 (Switching Protocols) is the connection
+	// itself, and reading it does not end with the request.
+	if res.ContentLength == 0 || res.StatusCode == http.StatusSwitchingProtocols {
+		return ""
+	}
 	var body io.Reader = res.Body
 	if strings.EqualFold(res.Header.Get("Content-Encoding"), "gzip") {
 		z, err := gzip.NewReader(io.LimitReader(res.Body, int64(limit)+drainLimit))
@@ -60,9 +65,6 @@ func capture(res *http.Response, limit int) string {
 			return ""
 		}
 		body = z
-	}
-	if res.ContentLength == 0 {
-		return ""
 	}
 	var buf bytes.Buffer
 	if n := res.ContentLength; n > 0 && n < int64(limit) {

@@ -50,7 +50,7 @@ func decide(d convoy.Delivery, r result, p policy, now time.Time) convoy.Deliver
 		d.Status, d.Description = convoy.DeliverySuccess, ""
 		d.Latency = now.Sub(d.AcknowledgedAt)
 	case r.permanent:
-		d.Status, d.Description = convoy.DeliveryFailure, r.err.Error()
+		d.Status, d.Description = convoy.DeliveryFailure, cleanText(r.err.Error())
 	case d.Mode == convoy.AtMostOnce && r.status != 0:
 		d.Status, d.Description = convoy.DeliveryFailure, reasonAtMost
 	case d.Trials >= d.Retry.Limit:
@@ -62,7 +62,7 @@ func decide(d convoy.Delivery, r result, p policy, now time.Time) convoy.Deliver
 		}
 		d.Status, d.DueAt = convoy.DeliveryRetry, now.Add(delay)
 		if r.err != nil {
-			d.Description = "last try failed: " + r.err.Error()
+			d.Description = "last try failed: " + cleanText(r.err.Error())
 		} else {
 			d.Description = "last try was answered with status " + strconv.Itoa(r.status)
 		}

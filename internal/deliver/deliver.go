@@ -24,6 +24,7 @@ import (
 type jobStore interface {
 	Jobs(ctx context.Context, ids []convoy.DeliveryID) ([]convoy.Job, error)
 	Record(ctx context.Context, outcomes []store.Outcome) error
+	Release(ctx context.Context, due []store.Due) error
 }
 
 type projects interface {
@@ -78,8 +79,13 @@ const (
 	// grace is how long after its due time a retry in the queue is left to the
 	// queue before the store offers it again.
 	grace = time.Minute
-	// pauseAfterError is the wait when the queue or the store is away.
+	// pauseKnown is the wait before an id is offered again that this process
+	// works on already.
+	pauseKnown = 2 * time.Second
+	// pauseAfterError is the first wait when the queue or the store is away, and
+	// longestPause the longest.
 	pauseAfterError = 500 * time.Millisecond
+	longestPause    = 4 * time.Second
 )
 
 // Deliverer is a process's sending half.
@@ -91,15 +97,15 @@ type Deliverer struct {
 	records *batch.Batcher[done]
 	workers sync.WaitGroup
 
-	// abandon ends what Run's stop leaves to finish. It is set before the lanes
-	// open, and so before any worker runs.
-	abandon context.Context //nolint:containedctx // the lifetime of Run, not of a call
+	// spawn starts a worker. Run sets it before the lanes open, and so before
+	// anything calls it.
+	spawn func()
 }
 
 // New makes a deliverer; it sends while Run does.
 func New(cfg Config) *Deliverer {
 	d := &Deliverer{cfg: cfg}
-	d.lanes = newLanes(limits{jobs: bufferJobs, bytes: bufferBytes, inFlight: cfg.Concurrency, perEndpoint: cfg.PerEndpoint}, d.spawn)
+	d.lanes = newLanes(limits{jobs: bufferJobs, bytes: bufferBytes, inFlight: cfg.Concurrency, perEndpoint: cfg.PerEndpoint}, func() { d.spawn() })
 	d.sender = sender{transport: cfg.Transport, userAgent: cfg.UserAgent, maxResponse: cfg.MaxResponse, now: cfg.Now}
 	d.records = batch.New(batch.Config{
 		MaxItems: 512, MaxBytes: 4 << 20,
@@ -115,19 +121,21 @@ func New(cfg Config) *Deliverer {
 // Run pulls and sends until ctx ends; requests in flight are finished and
 // recorded, what waits is given back.
 func (d *Deliverer) Run(ctx context.Context) error {
-	d.abandon = run.Abandon(ctx)
-	recorder := make(chan error, 1) // one value, sent at the end
-	stopRecorder, stopped := context.WithCancel(d.abandon)
-	defer stopped()
-	go func() { recorder <- d.records.Run(stopRecorder) }()
+	// What is begun is finished, until the process is abandoned.
+	abandon := run.Abandon(ctx)
+	recording, stopRecording := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRecording()
+	recorded := make(chan error, 1) // one value, sent at the end
+	go func() { recorded <- d.records.Run(recording) }()
 
+	d.spawn = func() { d.workers.Go(func() { d.work(abandon) }) }
 	d.lanes.open()
 	d.pull(ctx)
 	rest := d.lanes.close()
 	d.workers.Wait()
-	d.giveBack(rest)
-	stopped()
-	return <-recorder
+	d.giveBack(abandon, rest)
+	stopRecording()
+	return <-recorded
 }
 
 // Take takes deliveries that have just been stored. What does not fit now goes
@@ -172,6 +180,7 @@ func (d *Deliverer) push(ctx context.Context, items []queue.Item) {
 
 // pull feeds the lanes from the queue until ctx ends.
 func (d *Deliverer) pull(ctx context.Context) {
+	failures := 0
 	for ctx.Err() == nil {
 		room := min(d.lanes.free(), pullMax)
 		if room == 0 {
@@ -184,7 +193,10 @@ func (d *Deliverer) pull(ctx context.Context) {
 		}
 		if err != nil && ctx.Err() == nil {
 			d.cfg.Log.Warn("deliveries not pulled", "err", err)
-			pause(ctx, pauseAfterError)
+			pause(ctx, backoff(failures))
+			failures++
+		} else {
+			failures = 0
 		}
 	}
 }
@@ -229,13 +241,16 @@ func (d *Deliverer) load(ctx context.Context, items []queue.Item) error {
 			continue
 		}
 		j := &job{Job: jobs[i], deadline: now.Add(lease - usual - leaseMargin), queued: true, bytes: jobs[i].Event.Size()}
-		if v, wait := d.lanes.add(j); v == full {
+		switch v, wait := d.lanes.add(j); v {
+		case full:
 			back = append(back, queue.Item{ID: queueID(del), Due: now.Add(wait)})
+		case known: // and maybe about to be done with: ask again before the lease ends
+			back = append(back, queue.Item{ID: queueID(del), Due: now.Add(pauseKnown)})
 		}
 	}
 	for _, it := range items {
-		if id, endpoint := ParseQueueID(it.ID); !found[id] && !backed(back, it.ID) && endpoint != "" {
-			gone = append(gone, it.ID) // delivered meanwhile, or deleted
+		if id, _ := ParseQueueID(it.ID); !found[id] && !backed(back, it.ID) {
+			gone = append(gone, it.ID) // delivered meanwhile, deleted, or no delivery at all
 		}
 	}
 	d.push(ctx, back)
@@ -255,7 +270,7 @@ func backed(items []queue.Item, id string) bool {
 }
 
 // giveBack returns what was waiting when the process stopped, due at once.
-func (d *Deliverer) giveBack(jobs []*job) {
+func (d *Deliverer) giveBack(ctx context.Context, jobs []*job) {
 	now := d.cfg.Now()
 	items := make([]queue.Item, len(jobs))
 	ids := make([]convoy.DeliveryID, len(jobs))
@@ -263,13 +278,18 @@ func (d *Deliverer) giveBack(jobs []*job) {
 		items[i] = queue.Item{ID: queueID(j.Delivery), Due: now}
 		ids[i] = j.Delivery.ID
 	}
-	d.push(d.abandon, items)
+	d.push(ctx, items)
 	d.lanes.forget(ids...)
 }
 
 // Depth returns how many deliveries wait in this process and how many are in
 // flight.
 func (d *Deliverer) Depth() (waiting, inFlight int) { return d.lanes.depth() }
+
+// backoff is the wait after a number of failures before this one.
+func backoff(failures int) time.Duration {
+	return min(pauseAfterError<<min(failures, 10), longestPause)
+}
 
 // pause waits, or less when ctx ends.
 func pause(ctx context.Context, t time.Duration) {

@@ -147,9 +147,11 @@ func (ls *lanes) room(l *lane, bytes int) bool {
 	return l.waiting() < ls.cfg.jobs-ls.waiting && l.bytes+bytes < ls.cfg.bytes-ls.bytes
 }
 
-// wait estimates when half of a lane has drained.
+// wait estimates when half of a lane has drained, with as many requests in
+// flight as it may have: those it has now say little just after a burst.
 func (ls *lanes) wait(l *lane) time.Duration {
-	est := l.service * time.Duration(l.waiting()) / time.Duration(2*max(l.inFlight, 1))
+	share := max(l.inFlight, min(ls.cfg.perEndpoint, ls.cfg.inFlight-ls.inFlight), 1)
+	est := l.service * time.Duration(l.waiting()) / time.Duration(2*share)
 	return min(max(est, 50*time.Millisecond), 30*time.Second)
 }
 

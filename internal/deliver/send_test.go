@@ -528,6 +528,7 @@ func TestSendTimesOut(t *testing.T) {
 		{"in the headers", hang("HTTP/1.1 200 OK\r\nX: 1\r\n"), false},
 		{"in the body", hang("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), true},
 		{"after switching protocols", hang("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"), true},
+		{"after switching protocols, compressed", hang("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Encoding: gzip\r\n\r\n"), true},
 		{"after provisional answers", hang("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"), false},
 	}
 	t.Cleanup(func() { close(until) }) // before the servers wait for their connections

@@ -116,16 +116,16 @@ func (t *target) address(rawQuery string) *url.URL {
 	return &u
 }
 
-// header composes the request's headers: ours cannot be overridden by the
-// event's, and the endpoint's authentication wins over an event header of its
-// name.
+// header composes the request's headers: signature, content type and accepted
+// encoding cannot be overridden, and the endpoint's authentication wins over an
+// event header of its name.
 func (t *target) header(d *convoy.Delivery, e *convoy.Event, body []byte, userAgent string, now time.Time) http.Header {
 	h := make(http.Header, 8+len(e.Headers))
 	name, value := t.signer.Header(body, now)
 	h[name] = []string{value}
 	h["Content-Type"] = []string{t.contentType}
 	h["Accept-Encoding"] = []string{"gzip"}
-	if t.authName != "" {
+	if _, set := h[t.authName]; t.authName != "" && !set {
 		h[t.authName] = []string{t.authValue}
 	}
 	for name, values := range e.Headers {

@@ -9,6 +9,7 @@ import (
 
 	"convoy"
 	"convoy/internal/queue"
+	"convoy/internal/run"
 	"convoy/internal/store"
 )
 
@@ -26,31 +27,28 @@ func (d done) size() int {
 	return n
 }
 
-// spawn starts a worker; lanes call it, and count workers.
-func (d *Deliverer) spawn() { d.workers.Go(d.work) }
-
-// work sends until the lanes close.
-func (d *Deliverer) work() {
+// work sends until the lanes close. Its context ends when the process is
+// abandoned.
+func (d *Deliverer) work(ctx context.Context) {
 	for {
 		j := d.lanes.next()
 		if j == nil {
 			return
 		}
 		start := d.cfg.Now()
-		out, ok := d.trySafely(j, start)
+		out, ok := d.trySafely(ctx, j, start)
 		d.lanes.finished(j, d.cfg.Now().Sub(start))
 		if !ok {
-			d.lanes.forget(j.Delivery.ID)
 			continue
 		}
-		if err := d.records.Put(d.abandon, done{j, out}); err != nil {
+		if err := d.records.Put(ctx, done{j, out}); err != nil {
 			d.cfg.Log.Warn("outcome not recorded, the delivery will be made again", "delivery_id", j.Delivery.ID, "err", err)
 		}
 	}
 }
 
 // trySafely makes a panic a failed try of its own delivery and nobody else's.
-func (d *Deliverer) trySafely(j *job, now time.Time) (out store.Outcome, ok bool) {
+func (d *Deliverer) trySafely(ctx context.Context, j *job, now time.Time) (out store.Outcome, ok bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.cfg.Log.Error("delivery panicked", "delivery_id", j.Delivery.ID, "panic", p, "stack", string(debug.Stack()))
@@ -59,7 +57,7 @@ func (d *Deliverer) trySafely(j *job, now time.Time) (out store.Outcome, ok bool
 			out, ok = store.Outcome{Delivery: &after, Before: j.Delivery.Trials}, true
 		}
 	}()
-	return d.try(j, now)
+	return d.try(ctx, j, now)
 }
 
 var errInternal = errors.New("internal error")
@@ -74,25 +72,25 @@ const (
 
 // try makes one attempt, or decides that none is to be made. It reports false
 // when the delivery has been given back undecided.
-func (d *Deliverer) try(j *job, now time.Time) (store.Outcome, bool) {
+func (d *Deliverer) try(ctx context.Context, j *job, now time.Time) (store.Outcome, bool) {
 	del := j.Delivery
 	if now.After(j.deadline) {
-		d.again(j, now)
+		d.again(ctx, j, now)
 		return store.Outcome{}, false
 	}
-	view, err := d.cfg.Projects.Project(d.abandon, del.ProjectID)
+	view, err := d.cfg.Projects.Project(ctx, del.ProjectID)
 	if convoy.IsNotFound(err) {
 		return d.discard(del, reasonNoProject, now), true
 	}
 	if err != nil {
-		d.again(j, now.Add(pauseAfterError))
+		d.again(ctx, j, now.Add(pauseAfterError))
 		return store.Outcome{}, false
 	}
 	endpoint, ok := view.Endpoint(del.EndpointID)
 	if !ok {
 		// Another process may have made it a moment ago.
-		if view, err = d.cfg.Projects.Reload(d.abandon, del.ProjectID); err != nil {
-			d.again(j, now.Add(pauseAfterError))
+		if view, err = d.cfg.Projects.Reload(ctx, del.ProjectID); err != nil {
+			d.again(ctx, j, now.Add(pauseAfterError))
 			return store.Outcome{}, false
 		}
 		if endpoint, ok = view.Endpoint(del.EndpointID); !ok {
@@ -113,18 +111,27 @@ func (d *Deliverer) try(j *job, now time.Time) (store.Outcome, bool) {
 		return store.Outcome{Delivery: &after, Before: del.Trials}, true
 	}
 	if t.timeout > usual {
-		// The lease is for the usual timeout: hold the id for longer.
-		d.push(d.abandon, []queue.Item{{ID: queueID(del), Due: now.Add(t.timeout + leaseMargin)}})
+		// Lease and claim are for the usual timeout: hold them for longer. A
+		// queue that is the store has one for both.
+		until := now.Add(t.timeout + leaseMargin)
+		if !d.cfg.QueueIsStore {
+			if err := d.cfg.Store.Release(ctx, []store.Due{{ID: del.ID, Endpoint: del.EndpointID, At: until}}); err != nil {
+				d.again(ctx, j, now.Add(pauseAfterError))
+				return store.Outcome{}, false
+			}
+		}
+		d.push(ctx, []queue.Item{{ID: queueID(del), Due: until}})
 		j.queued = true
 	}
-	return d.attempt(j, t, now)
+	return d.attempt(ctx, j, t, now)
 }
 
 // attempt sends and decides.
-func (d *Deliverer) attempt(j *job, t *target, now time.Time) (store.Outcome, bool) {
+func (d *Deliverer) attempt(ctx context.Context, j *job, t *target, now time.Time) (store.Outcome, bool) {
 	del := j.Delivery
-	r, a := d.sender.send(d.abandon, t, del, j.Event, now)
-	if r.err != nil && d.abandon.Err() != nil {
+	r, a := d.sender.send(ctx, t, del, j.Event, now)
+	if r.err != nil && ctx.Err() != nil {
+		d.lanes.forget(del.ID)
 		return store.Outcome{}, false // cut off by us: no attempt of theirs
 	}
 	end := d.cfg.Now()
@@ -137,9 +144,9 @@ func (d *Deliverer) attempt(j *job, t *target, now time.Time) (store.Outcome, bo
 		}
 	}
 	d.count(&after, end.Sub(now))
-	d.logAttempt(&after, a, end.Sub(now))
+	d.logAttempt(ctx, &after, a, end.Sub(now))
 	if after.Status == convoy.DeliveryFailure && t.project.Config.DisableEndpoint {
-		if err := d.cfg.Disabler.Disable(d.abandon, del.ProjectID, del.EndpointID); err != nil {
+		if err := d.cfg.Disabler.Disable(ctx, del.ProjectID, del.EndpointID); err != nil {
 			d.cfg.Log.Error("endpoint not disabled", "endpoint_id", del.EndpointID, "err", err)
 		}
 	}
@@ -154,9 +161,11 @@ func (d *Deliverer) discard(del *convoy.Delivery, reason string, now time.Time) 
 	return store.Outcome{Delivery: &after, Before: del.Trials}
 }
 
-// again gives a job back to the queue undecided.
-func (d *Deliverer) again(j *job, due time.Time) {
-	d.push(d.abandon, []queue.Item{{ID: queueID(j.Delivery), Due: due}})
+// again gives a job back to the queue undecided. The id is let go of first: it
+// may be offered to this process at once.
+func (d *Deliverer) again(ctx context.Context, j *job, due time.Time) {
+	d.lanes.forget(j.Delivery.ID)
+	d.push(ctx, []queue.Item{{ID: queueID(j.Delivery), Due: due}})
 }
 
 func (d *Deliverer) count(after *convoy.Delivery, took time.Duration) {
@@ -174,12 +183,12 @@ func (d *Deliverer) count(after *convoy.Delivery, took time.Duration) {
 }
 
 // logAttempt writes the canonical line of an attempt.
-func (d *Deliverer) logAttempt(del *convoy.Delivery, a *convoy.Attempt, took time.Duration) {
+func (d *Deliverer) logAttempt(ctx context.Context, del *convoy.Delivery, a *convoy.Attempt, took time.Duration) {
 	level := slog.LevelInfo
-	if !d.cfg.Log.Enabled(d.abandon, level) {
+	if !d.cfg.Log.Enabled(ctx, level) {
 		return
 	}
-	d.cfg.Log.LogAttrs(d.abandon, level, "delivery.attempted",
+	d.cfg.Log.LogAttrs(ctx, level, "delivery.attempted",
 		slog.String("delivery_id", string(del.ID)), slog.String("event_id", string(del.EventID)),
 		slog.String("project_id", string(del.ProjectID)), slog.String("endpoint_id", string(del.EndpointID)),
 		slog.Int("trial", del.Trials), slog.String("status", string(del.Status)),
@@ -189,29 +198,31 @@ func (d *Deliverer) logAttempt(del *convoy.Delivery, a *convoy.Attempt, took tim
 // record writes outcomes until it succeeds or the process is abandoned, then
 // tells the queue.
 func (d *Deliverer) record(ctx context.Context, items []done) error {
+	abandon := run.Abandon(ctx)
 	outcomes := make([]store.Outcome, len(items))
 	for i := range items {
 		outcomes[i] = items[i].outcome
 	}
-	for {
-		wctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	for failures := 0; ; failures++ {
+		// ctx may end before the store is back.
+		wctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		err := d.cfg.Store.Record(wctx, outcomes)
 		cancel()
 		if err == nil {
 			break
 		}
-		if d.abandon.Err() != nil {
-			return errors.Join(err, context.Cause(d.abandon))
+		if abandon.Err() != nil {
+			return errors.Join(err, context.Cause(abandon))
 		}
 		d.cfg.Log.Warn("outcomes not recorded yet", "outcomes", len(outcomes), "err", err)
-		pause(d.abandon, pauseAfterError)
+		pause(abandon, backoff(failures))
 	}
-	d.settle(ctx, items)
+	d.settle(context.WithoutCancel(ctx), items)
 	return nil
 }
 
-// settle tells the queue what is done with and what is due again, then lets go
-// of the ids.
+// settle lets go of the ids, then tells the queue what is done with and what is
+// due again: that may be at once, and in this process.
 func (d *Deliverer) settle(ctx context.Context, items []done) {
 	var (
 		finished []string
@@ -224,17 +235,17 @@ func (d *Deliverer) settle(ctx context.Context, items []done) {
 		after := it.outcome.Delivery
 		ids[i] = after.ID
 		switch {
-		case after.Status == convoy.DeliveryRetry && !d.cfg.QueueIsStore && after.DueAt.Sub(now) <= horizon:
+		case after.Status == convoy.DeliveryRetry && !d.cfg.QueueIsStore && !after.ClaimAt.Equal(convoy.Parked) && after.DueAt.Sub(now) <= horizon:
 			later = append(later, queue.Item{ID: queueID(after), Due: after.DueAt})
 		case it.queued:
 			finished = append(finished, queueID(after))
 		}
 	}
+	d.lanes.forget(ids...)
 	d.push(ctx, later)
 	if len(finished) > 0 {
 		if err := d.cfg.Queue.Done(ctx, finished); err != nil {
 			d.cfg.Log.Warn("queue not told of finished deliveries", "deliveries", len(finished), "err", err)
 		}
 	}
-	d.lanes.forget(ids...)
 }

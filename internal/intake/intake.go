@@ -83,7 +83,7 @@ type Persister struct{ cfg Config }
 func NewPersister(cfg Config) *Persister { return &Persister{cfg} }
 
 // Persist routes and stores events in one transaction and hands their
-// deliveries on.
+// deliveries on. After an error the events are as they were.
 func (p *Persister) Persist(ctx context.Context, events []*convoy.Event) error {
 	return p.persist(ctx, events, false)
 }
@@ -98,6 +98,10 @@ func (p *Persister) PersistAgain(ctx context.Context, events []*convoy.Event) er
 func (p *Persister) persist(ctx context.Context, events []*convoy.Event, again bool) error {
 	now := p.cfg.Now()
 	start := time.Now()
+	addressed := make([][]convoy.EndpointID, len(events))
+	for i, e := range events {
+		addressed[i] = e.Endpoints
+	}
 	deliveries, err := p.cfg.Router.Route(ctx, events, now)
 	if err != nil {
 		return err
@@ -105,6 +109,9 @@ func (p *Persister) persist(ctx context.Context, events []*convoy.Event, again b
 	r := store.Routed{Events: events, Deliveries: deliveries}
 	p.claim(ctx, r.Deliveries, now, again)
 	if err := p.cfg.Store.Append(ctx, &r, now, p.cfg.Window); err != nil {
+		for i, e := range events { // as they were, for another try
+			e.Status, e.FailureReason, e.Duplicate, e.Endpoints = convoy.EventPending, "", false, addressed[i]
+		}
 		return err
 	}
 	p.cfg.Metrics.Route.Observe(len(events), time.Since(start))
@@ -171,7 +178,7 @@ const (
 )
 
 // Reroute routes at most max events that were stored unrouted, and returns how
-// many it found.
+// many of them are settled now; the others are tried again.
 func (p *Persister) Reroute(ctx context.Context, max int) (int, error) {
 	now := p.cfg.Now()
 	events, err := p.cfg.Store.Unrouted(ctx, id.Floor(now.Add(-rerouteAge)), max)
@@ -182,10 +189,14 @@ func (p *Persister) Reroute(ctx context.Context, max int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	settled := 0
 	for _, e := range events {
 		e.UpdatedAt = now
 		if e.Status == convoy.EventPending && now.Sub(e.CreatedAt) > rerouteFor {
 			e.Status, e.FailureReason = convoy.EventFailure, "the event could not be routed"
+		}
+		if e.Status != convoy.EventPending {
+			settled++
 		}
 	}
 	r := store.Routed{Events: events, Deliveries: deliveries}
@@ -194,7 +205,7 @@ func (p *Persister) Reroute(ctx context.Context, max int) (int, error) {
 		return 0, err
 	}
 	p.count(events)
-	return len(events), nil
+	return settled, nil
 }
 
 // Stored is the mode in which an acknowledged event is in the store.

@@ -227,9 +227,6 @@ func (c *Consumer) isolate(ctx context.Context, batch []logged) (good []logged) 
 func (c *Consumer) tryPersist(ctx context.Context, events []*convoy.Event, again bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	for _, e := range events { // as they were, also after a failed try
-		e.Status, e.FailureReason, e.Duplicate = convoy.EventPending, "", false
-	}
 	persist := c.persister.Persist
 	if again {
 		persist = c.persister.PersistAgain

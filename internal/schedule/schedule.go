@@ -17,6 +17,7 @@ import (
 
 type sweeps interface {
 	SweepFresh(ctx context.Context, before time.Time, max int) (swept int, done bool, err error)
+	Unpark(ctx context.Context, now time.Time) (int, error)
 	EnsurePartitions(ctx context.Context, now time.Time, ahead int) error
 	ForgetKeys(ctx context.Context, now time.Time, max int) (int, error)
 }
@@ -62,9 +63,10 @@ const (
 	claimFor = time.Minute
 	// queueMax is the depth beyond which the queue is not offered more.
 	queueMax = 50_000
-	// freshEvery, rerouteEvery and houseEvery are the periods of the rest.
+	// freshEvery, rerouteEvery, unparkEvery and houseEvery are the periods of the rest.
 	freshEvery   = 5 * time.Second
 	rerouteEvery = 5 * time.Second
+	unparkEvery  = 10 * time.Second
 	houseEvery   = 10 * time.Minute
 )
 
@@ -100,6 +102,7 @@ func (s *Scheduler) lead(ctx context.Context) error {
 		{name: "fresh deliveries", every: freshEvery, do: s.fresh},
 		{name: "due deliveries", every: s.cfg.SweepInterval, do: s.due},
 		{name: "unrouted events", every: rerouteEvery, do: s.reroute},
+		{name: "parked deliveries", every: unparkEvery, do: s.unpark},
 		{name: "idempotency keys", every: houseEvery, do: s.keys},
 	}
 	tick := time.NewTicker(s.cfg.SweepInterval)
@@ -177,6 +180,12 @@ func (s *Scheduler) reroute(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (s *Scheduler) unpark(ctx context.Context) error {
+	n, err := s.cfg.Store.Unpark(ctx, s.cfg.Now())
+	s.cfg.Metrics.Swept.Stuck.Add(float64(n))
+	return err
 }
 
 func (s *Scheduler) keys(ctx context.Context) error {

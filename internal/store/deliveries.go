@@ -195,7 +195,7 @@ func (s *Store) Recover(ctx context.Context, now time.Time) error {
 		}
 	}
 	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE deliveries SET claim_at = due_at WHERE claim_at > due_at AND claim_at < $1 AND due_at > 0`, micros(convoy.Parked))
+		_, err := tx.Exec(ctx, `UPDATE deliveries SET claim_at = due_at WHERE claim_at > 0 AND claim_at < $1 AND claim_at > due_at AND due_at > 0`, micros(convoy.Parked))
 		return err
 	})
 	if err != nil {
@@ -252,16 +252,16 @@ var insertAttempts = sqldb.InsertBatch("attempts", "ON CONFLICT DO NOTHING",
 	"requested_at:int", "responded_at:int", "created_at:int")
 
 var updateDeliveries = &sqldb.Batch{
-	Columns: []sqldb.Type{sqldb.Text, sqldb.Int, sqldb.Text, sqldb.Text, sqldb.Text, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int},
+	Columns: []sqldb.Type{sqldb.Text, sqldb.Text, sqldb.Text, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Text, sqldb.Int},
 	Postgres: `UPDATE deliveries SET status = u.status, description = u.description, target_url = u.url, trials = u.trials,
 			due_at = u.due_at, claim_at = u.claim_at, latency = u.latency, updated_at = u.updated_at
-		FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
-			AS u(id, before, status, description, url, trials, due_at, claim_at, latency, updated_at)
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::bigint[])
+			AS u(status, description, url, trials, due_at, claim_at, latency, updated_at, id, before)
 		WHERE deliveries.id = u.id AND deliveries.trials = u.before AND deliveries.status IN ('Scheduled', 'Retry')
 			AND deliveries.id >= $11 AND deliveries.id <= $12`,
-	SQLite: `UPDATE deliveries SET status = $3, description = $4, target_url = $5, trials = $6,
-			due_at = $7, claim_at = $8, latency = $9, updated_at = $10
-		WHERE id = $1 AND trials = $2 AND status IN ('Scheduled', 'Retry')`,
+	SQLite: `UPDATE deliveries SET status = ?, description = ?, target_url = ?, trials = ?,
+			due_at = ?, claim_at = ?, latency = ?, updated_at = ?
+		WHERE id = ? AND trials = ? AND status IN ('Scheduled', 'Retry')`,
 	Scalars: 2,
 }
 
@@ -281,8 +281,9 @@ func (s *Store) Record(ctx context.Context, outcomes []Outcome) error {
 	}
 	update := updateDeliveries.Bind(len(outcomes), func(i int, w *sqldb.RowWriter) {
 		d := outcomes[i].Delivery
-		w.Text(string(d.ID)).Int(int64(outcomes[i].Before)).Text(string(d.Status)).Text(d.Description).Text(d.TargetURL).
-			Int(int64(d.Trials)).Int(micros(d.DueAt)).Int(micros(d.ClaimAt)).Int(d.Latency.Microseconds()).Int(micros(d.UpdatedAt))
+		w.Text(string(d.Status)).Text(d.Description).Text(d.TargetURL).
+			Int(int64(d.Trials)).Int(micros(d.DueAt)).Int(micros(d.ClaimAt)).Int(d.Latency.Microseconds()).Int(micros(d.UpdatedAt)).
+			Text(string(d.ID)).Int(int64(outcomes[i].Before))
 	})
 	if err := s.db.Apply(ctx, bindAttempts(attempts), update.With(string(lo), string(hi))); err != nil {
 		return fmt.Errorf("record outcomes: %w", err)
@@ -309,7 +310,7 @@ func (s *Store) Resume(ctx context.Context, endpoint convoy.EndpointID, now time
 }
 
 func resume(ctx context.Context, tx sqldb.Tx, endpoint convoy.EndpointID, now time.Time) error {
-	_, err := tx.Exec(ctx, `UPDATE deliveries SET claim_at = $1 WHERE claim_at = $2 AND endpoint_id = $3`,
+	_, err := tx.Exec(ctx, `UPDATE deliveries SET claim_at = $1 WHERE claim_at = $2 AND claim_at > 0 AND endpoint_id = $3`,
 		micros(now), micros(convoy.Parked), endpoint)
 	return err
 }
@@ -318,7 +319,7 @@ func resume(ctx context.Context, tx sqldb.Tx, endpoint convoy.EndpointID, now ti
 // process that did not know yet that the endpoint was resumed may park one
 // after [Store.SetEndpointStatus] has looked. It returns how many it found.
 func (s *Store) Unpark(ctx context.Context, now time.Time) (int, error) {
-	n, err := s.exec(ctx, `UPDATE deliveries SET claim_at = $1 WHERE claim_at = $2 AND endpoint_id NOT IN
+	n, err := s.exec(ctx, `UPDATE deliveries SET claim_at = $1 WHERE claim_at = $2 AND claim_at > 0 AND endpoint_id NOT IN
 		(SELECT id FROM endpoints WHERE status <> 'active' AND deleted_at = 0)`, micros(now), micros(convoy.Parked))
 	if err != nil {
 		return 0, fmt.Errorf("unpark deliveries: %w", err)

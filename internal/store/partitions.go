@@ -9,10 +9,11 @@ import (
 	"convoy/internal/store/sqldb"
 )
 
-// partitioned are the tables split by id, with their storage options.
+// partitioned are the tables split by id, with their storage options, which the
+// first migration explains.
 var partitioned = map[string]string{
 	"events":     "",
-	"deliveries": " WITH (fillfactor = 60)",
+	"deliveries": " WITH (fillfactor = 50)",
 	"attempts":   "",
 }
 
@@ -45,14 +46,18 @@ func (s *Store) ensurePartition(ctx context.Context, table, options string, day 
 	}
 	from, to := id.Floor(day), id.Floor(day.AddDate(0, 0, 1))
 	return s.db.Write(ctx, func(tx sqldb.Tx) error {
-		// The lock keeps writers out of the default partition while its rows
-		// move, and a second process from doing the same; what waits for it
-		// does so for milliseconds.
-		if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '3s'`); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `LOCK TABLE `+table+`_default IN ACCESS EXCLUSIVE MODE`); err != nil {
-			return err
+		// A writer that had chosen the default partition before would be refused
+		// by it after, so writers are kept from the table while the rows move.
+		// Who waits for that does so for milliseconds; a long transaction of
+		// somebody else makes this attempt fail rather than writers wait.
+		for _, q := range []string{
+			`SET LOCAL lock_timeout = '1s'`,
+			`LOCK TABLE ONLY ` + table + ` IN SHARE ROW EXCLUSIVE MODE`,
+			`LOCK TABLE ` + table + `_default IN ACCESS EXCLUSIVE MODE`,
+		} {
+			if _, err := tx.Exec(ctx, q); err != nil {
+				return err
+			}
 		}
 		if ok, err := exists(tx); ok || err != nil {
 			return err

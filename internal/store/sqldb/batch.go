@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -22,10 +23,12 @@ var arrayTypes = [...]string{Text: "text[]", Int: "bigint[]", Bytes: "bytea[]"}
 // execution, ten times the speed of one execution per row; SQLite has no
 // arrays and runs a prepared statement per row, which in process is as fast.
 type Batch struct {
-	// Columns are the types of $1, $2, … in both texts.
+	// Columns are the types of the parameters in both texts.
 	Columns  []Type
 	Postgres string
-	SQLite   string
+	// SQLite may have ? for $1, $2, … where they come in this order, which
+	// spares the driver to look each name up for each row.
+	SQLite string
 	// Scalars is how many parameters follow the columns in the PostgreSQL text
 	// only: bounds that let the planner prune partitions.
 	Scalars int
@@ -50,7 +53,7 @@ func InsertBatch(table, conflict string, columns ...string) *Batch {
 		b.Columns = append(b.Columns, t)
 		names[i] = name
 		arrays[i] = fmt.Sprintf("$%d::%s", i+1, arrayTypes[t])
-		singles[i] = fmt.Sprintf("$%d", i+1)
+		singles[i] = "?" // in order, so that the driver need not look names up
 	}
 	head := "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") "
 	b.Postgres = head + "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ") " + conflict
@@ -153,33 +156,45 @@ func (w *RowWriter) column(t Type) *column {
 	return &w.cols[w.next-1]
 }
 
-// arrays are the parameters of the PostgreSQL text.
-func (b *Bound) arrays() []any {
+// arrays are the parameters of the PostgreSQL text, for a connection that knows
+// the types of [registerArrays] or as plain slices.
+func (b *Bound) arrays(registered bool) []any {
 	args := make([]any, 0, len(b.cols)+len(b.scalars))
-	for c, t := range b.batch.Columns {
-		switch t {
-		case Text:
-			args = append(args, b.cols[c].texts)
-		case Int:
-			args = append(args, b.cols[c].ints)
-		case Bytes:
-			args = append(args, b.cols[c].bytes)
+	for i, t := range b.batch.Columns {
+		c := &b.cols[i]
+		var arg any
+		switch {
+		case t == Text && registered:
+			arg = textArray(c.texts)
+		case t == Text:
+			arg = c.texts
+		case t == Int && registered:
+			arg = intArray(c.ints)
+		case t == Int:
+			arg = c.ints
+		case t == Bytes && registered:
+			arg = bytesArray(c.bytes)
+		case t == Bytes:
+			arg = c.bytes
 		}
+		args = append(args, arg)
 	}
 	return append(args, b.scalars...)
 }
 
-// row puts the parameters of row i of the SQLite text into dst.
-func (b *Bound) row(i int, dst []any) []any {
+// row appends the parameters of row i of the SQLite text to dst.
+func (b *Bound) row(i int, dst []driver.NamedValue) []driver.NamedValue {
 	for c, t := range b.batch.Columns {
+		v := driver.NamedValue{Ordinal: c + 1}
 		switch t {
 		case Text:
-			dst = append(dst, b.cols[c].texts[i])
+			v.Value = b.cols[c].texts[i]
 		case Int:
-			dst = append(dst, b.cols[c].ints[i])
+			v.Value = b.cols[c].ints[i]
 		case Bytes:
-			dst = append(dst, b.cols[c].bytes[i])
+			v.Value = b.cols[c].bytes[i]
 		}
+		dst = append(dst, v)
 	}
 	return dst
 }

@@ -94,10 +94,10 @@ func withProvider(db DB, lockFirst bool, fn func(*goose.Provider) error) error {
 		// for the while. The data directory's lock keeps other processes out.
 		<-db.turn
 		defer func() { db.turn <- struct{}{} }()
+		db.closeStatements()
 		if err := db.writer.Close(); err != nil {
 			return err
 		}
-		clear(db.stmts)
 		conn = db.writers
 		defer func() {
 			if c, err := conn.Conn(context.Background()); err == nil {

@@ -38,6 +38,9 @@ type PostgresDB struct {
 	cfg      PostgresConfig
 	replicas []*replica
 	next     atomic.Uint32
+	// knowsTypes says that the types of parameters are known when they are
+	// encoded: not so without prepared statements, where all go as text.
+	knowsTypes bool
 }
 
 // connectTimeout bounds one attempt to connect to the primary.
@@ -53,7 +56,11 @@ func OpenPostgres(ctx context.Context, cfg PostgresConfig) (*PostgresDB, error) 
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	db := &PostgresDB{pgQuerier: pgQuerier{primary}, pool: primary, cfg: cfg}
+	mode := primary.Config().ConnConfig.DefaultQueryExecMode
+	db := &PostgresDB{
+		pgQuerier: pgQuerier{primary}, pool: primary, cfg: cfg,
+		knowsTypes: mode != pgx.QueryExecModeExec && mode != pgx.QueryExecModeSimpleProtocol,
+	}
 	for i, u := range cfg.ReplicaURLs {
 		pool, err := openPool(ctx, cfg, u, replicaConnectTimeout)
 		if err != nil {
@@ -81,6 +88,10 @@ func openPool(ctx context.Context, cfg PostgresConfig, url string, timeout time.
 	if _, ok := pc.ConnConfig.RuntimeParams["application_name"]; !ok {
 		pc.ConnConfig.RuntimeParams["application_name"] = "convoy"
 	}
+	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		registerArrays(conn.TypeMap())
+		return nil
+	}
 	return pgxpool.NewWithConfig(ctx, pc)
 }
 
@@ -101,14 +112,14 @@ func (db *PostgresDB) Ping(ctx context.Context) error { return db.pool.Ping(ctx)
 // Write runs fn in a READ COMMITTED transaction.
 func (db *PostgresDB) Write(ctx context.Context, fn func(Tx) error) error {
 	return translate(pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
-		return fn(pgTx{pgQuerier{tx}, tx})
+		return fn(pgTx{pgQuerier{tx}, tx, db.knowsTypes})
 	}))
 }
 
 // Apply sends all batches in one pipeline; PostgreSQL runs a pipeline without
 // BEGIN as one transaction.
 func (db *PostgresDB) Apply(ctx context.Context, batches ...Bound) error {
-	return applyPipelined(ctx, db.pool, batches)
+	return applyPipelined(ctx, db.pool, db.knowsTypes, batches)
 }
 
 // Notify runs NOTIFY.
@@ -180,18 +191,19 @@ func (r pgRow) Scan(dest ...any) error { return translate(r.row.Scan(dest...)) }
 
 type pgTx struct {
 	pgQuerier
-	tx pgx.Tx
+	tx    pgx.Tx
+	knows bool
 }
 
 func (t pgTx) Apply(ctx context.Context, batches ...Bound) error {
-	return applyPipelined(ctx, t.tx, batches)
+	return applyPipelined(ctx, t.tx, t.knows, batches)
 }
 
-func applyPipelined(ctx context.Context, conn pgConn, batches []Bound) error {
+func applyPipelined(ctx context.Context, conn pgConn, knowsTypes bool, batches []Bound) error {
 	var pb pgx.Batch
 	for i := range batches {
 		if batches[i].n > 0 {
-			pb.Queue(batches[i].batch.Postgres, batches[i].arrays()...)
+			pb.Queue(batches[i].batch.Postgres, batches[i].arrays(knowsTypes)...)
 		}
 	}
 	if pb.Len() == 0 {

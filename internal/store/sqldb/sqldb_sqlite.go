@@ -34,6 +34,9 @@ type SQLiteDB struct {
 	// statements live as long as it.
 	writer *sql.Conn
 	stmts  map[string]*sql.Stmt
+	// rows are the driver's own statements of batches: a batch runs one for
+	// each row, and database/sql would lock, convert and allocate for each.
+	rows map[*Batch]driver.StmtExecContext
 	// turn holds the one token that lets a goroutine use writer and stmts.
 	turn chan struct{}
 }
@@ -51,7 +54,7 @@ func OpenSQLite(ctx context.Context, cfg SQLiteConfig) (*SQLiteDB, error) {
 		"temp_store(MEMORY)", "wal_autocheckpoint(8000)",
 	}}
 	common.Set("_dqs", "0")
-	db := &SQLiteDB{stmts: make(map[string]*sql.Stmt), turn: make(chan struct{}, 1)}
+	db := &SQLiteDB{stmts: make(map[string]*sql.Stmt), rows: make(map[*Batch]driver.StmtExecContext), turn: make(chan struct{}, 1)}
 	file := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: cfg.Path}).EscapedPath()}).String()
 	var err error
 	write := url.Values{"_pragma": append([]string{"cache_size(-16000)"}, common["_pragma"]...), "_dqs": common["_dqs"]}
@@ -100,9 +103,7 @@ func (db *SQLiteDB) Close() {
 	if db.readers != nil {
 		_ = db.readers.Close()
 	}
-	for _, s := range db.stmts {
-		_ = s.Close()
-	}
+	db.closeStatements()
 	if db.writer != nil {
 		_ = db.writer.Close()
 	}
@@ -113,6 +114,9 @@ func (db *SQLiteDB) Close() {
 // begun it is not interrupted: the driver would spend a goroutine on every
 // statement to watch a context.
 func (db *SQLiteDB) Write(ctx context.Context, fn func(Tx) error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case <-db.turn:
 		defer func() { db.turn <- struct{}{} }()
@@ -177,24 +181,62 @@ type sqliteTx struct {
 
 func (t sqliteTx) Apply(ctx context.Context, batches ...Bound) error {
 	ctx = context.WithoutCancel(ctx)
-	var args []any
-	for i := range batches {
-		b := &batches[i]
-		if b.n == 0 {
-			continue
-		}
-		stmt, err := t.db.prepared(ctx, b.batch.SQLite)
-		if err != nil {
-			return err
-		}
-		for r := range b.n {
-			args = b.row(r, args[:0])
-			if _, err := stmt.ExecContext(ctx, args...); err != nil {
-				return translateSQLite(err)
+	err := t.db.writer.Raw(func(conn any) error {
+		var args []driver.NamedValue
+		for i := range batches {
+			b := &batches[i]
+			if b.n == 0 {
+				continue
+			}
+			stmt, err := t.db.rowStatement(ctx, conn, b.batch)
+			if err != nil {
+				return err
+			}
+			for r := range b.n {
+				args = b.row(r, args[:0])
+				if _, err := stmt.ExecContext(ctx, args); err != nil {
+					return err
+				}
 			}
 		}
+		return nil
+	})
+	return translateSQLite(err)
+}
+
+// rowStatement returns the statement that writes one row of a batch.
+func (db *SQLiteDB) rowStatement(ctx context.Context, conn any, b *Batch) (driver.StmtExecContext, error) {
+	if s, ok := db.rows[b]; ok {
+		return s, nil
 	}
-	return nil
+	preparer, ok := conn.(driver.ConnPrepareContext)
+	if !ok {
+		return nil, fmt.Errorf("driver connection %T prepares no statements", conn)
+	}
+	s, err := preparer.PrepareContext(ctx, b.SQLite)
+	if err != nil {
+		return nil, err
+	}
+	stmt, ok := s.(driver.StmtExecContext)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("driver statement %T takes no context", s), s.Close())
+	}
+	db.rows[b] = stmt
+	return stmt, nil
+}
+
+// closeStatements forgets what is prepared on the writing connection.
+func (db *SQLiteDB) closeStatements() {
+	for _, s := range db.stmts {
+		_ = s.Close() // nothing to write is left in a statement
+	}
+	clear(db.stmts)
+	for _, s := range db.rows {
+		if c, ok := s.(driver.Stmt); ok {
+			_ = c.Close()
+		}
+	}
+	clear(db.rows)
 }
 
 // sqlConn is what a pool and a connection share.

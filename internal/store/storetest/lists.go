@@ -275,7 +275,7 @@ func eventsOfEndpointsRandom(t *testing.T, f *Fixture) {
 		events = append(events, e)
 	}
 	f.Append(t, events, deliveries...)
-	for range 60 {
+	for range 25 {
 		filter := store.EventFilter{Project: p.ID, Endpoints: endpoints[:1+r.IntN(len(endpoints))], Page: store.Page{PerPage: 1 + r.IntN(20), Asc: r.IntN(2) == 0}}
 		if r.IntN(2) == 0 {
 			filter.Type = "a"

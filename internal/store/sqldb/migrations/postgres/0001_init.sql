@@ -139,7 +139,8 @@ CREATE INDEX idempotency_keys_expiry ON idempotency_keys (expires_at);
 -- A delivery that is first inserted, sent and found delivered changes no
 -- indexed column: claim_at stays 0 until the delivery has to be found again by
 -- time (a retry, or a process that died with it). The fill factor leaves room
--- on the page for that one update, which is then heap-only.
+-- on the page for a second version of every row, as one statement updates a
+-- whole batch, so that the update is heap-only.
 CREATE TABLE deliveries (
   id TEXT COLLATE "C" NOT NULL,
   project_id TEXT COLLATE "C" NOT NULL,
@@ -163,7 +164,7 @@ CREATE TABLE deliveries (
   updated_at BIGINT NOT NULL,
   PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
-CREATE TABLE deliveries_default PARTITION OF deliveries DEFAULT WITH (fillfactor = 60);
+CREATE TABLE deliveries_default PARTITION OF deliveries DEFAULT WITH (fillfactor = 50);
 CREATE INDEX deliveries_project ON deliveries (project_id, id);
 CREATE INDEX deliveries_endpoint ON deliveries (endpoint_id, id);
 CREATE INDEX deliveries_claim ON deliveries (claim_at) WHERE claim_at > 0;

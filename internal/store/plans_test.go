@@ -1,0 +1,283 @@
+package store_test
+
+import (
+	"context"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"convoy"
+	"convoy/internal/store"
+	"convoy/internal/store/sqldb"
+	"convoy/internal/store/storetest"
+)
+
+// explainer is a database that asks for the plan of everything it runs.
+type explainer struct {
+	sqldb.DB
+	mu    sync.Mutex
+	plans []string
+}
+
+func (e *explainer) explain(ctx context.Context, q sqldb.Querier, query string, args []any) {
+	keyword := "EXPLAIN (COSTS OFF) "
+	if e.Dialect() == sqldb.SQLite {
+		keyword = "EXPLAIN QUERY PLAN "
+	}
+	rows, err := q.Query(ctx, keyword+query, args...)
+	if err != nil {
+		e.plans = append(e.plans, "no plan: "+err.Error())
+		return
+	}
+	defer rows.Close()
+	var lines []string
+	for rows.Next() {
+		var (
+			line       string
+			a, b, c    int
+			dest       = []any{&line}
+			sqliteDest = []any{&a, &b, &c, &line}
+		)
+		if e.Dialect() == sqldb.SQLite {
+			dest = sqliteDest
+		}
+		if err := rows.Scan(dest...); err != nil {
+			line = "no plan: " + err.Error()
+		}
+		lines = append(lines, line)
+	}
+	e.mu.Lock()
+	e.plans = append(e.plans, query+"\n"+strings.Join(lines, "\n"))
+	e.mu.Unlock()
+}
+
+func (e *explainer) Query(ctx context.Context, query string, args ...any) (sqldb.Rows, error) {
+	e.explain(ctx, e.DB, query, args)
+	return e.DB.Query(ctx, query, args...)
+}
+
+func (e *explainer) QueryRow(ctx context.Context, query string, args ...any) sqldb.Row {
+	e.explain(ctx, e.DB, query, args)
+	return e.DB.QueryRow(ctx, query, args...)
+}
+
+func (e *explainer) Replica() sqldb.Querier { return e }
+
+func (e *explainer) Write(ctx context.Context, fn func(sqldb.Tx) error) error {
+	return e.DB.Write(ctx, func(tx sqldb.Tx) error { return fn(explainedTx{tx, e}) })
+}
+
+type explainedTx struct {
+	sqldb.Tx
+	e *explainer
+}
+
+func (t explainedTx) Query(ctx context.Context, query string, args ...any) (sqldb.Rows, error) {
+	t.e.explain(ctx, t.Tx, query, args)
+	return t.Tx.Query(ctx, query, args...)
+}
+
+func (t explainedTx) QueryRow(ctx context.Context, query string, args ...any) sqldb.Row {
+	t.e.explain(ctx, t.Tx, query, args)
+	return t.Tx.QueryRow(ctx, query, args...)
+}
+
+func (t explainedTx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	t.e.explain(ctx, t.Tx, query, args)
+	return t.Tx.Exec(ctx, query, args...)
+}
+
+// TestPlans checks that nothing that grows with traffic is read by scanning it
+// or sorting it.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		testPlans(t, openSQLite(t))
+	})
+	t.Run("Postgres", func(t *testing.T) {
+		t.Parallel()
+		testPlans(t, openPostgres(t))
+	})
+}
+
+var (
+	// scans are the words for reading a whole table. A MATERIALIZE or SCAN of a
+	// subquery in SQLite reads only what the subquery gives.
+	postgresScan = regexp.MustCompile(`Seq Scan on (events|deliveries|attempts)`)
+	sqliteScan   = regexp.MustCompile(`(?m)^SCAN (e|d|a|events|deliveries|attempts)\b(.*)$`)
+	sorts        = regexp.MustCompile(`(?m)^\s*(->  )?(Sort|Incremental Sort|USE TEMP B-TREE FOR ORDER BY)$`)
+)
+
+func testPlans(t *testing.T, db sqldb.DB) {
+	ctx := t.Context()
+	e := &explainer{DB: db}
+	plain, f := storetest.NewFixture(db), storetest.NewFixture(e)
+	if err := plain.S.EnsurePartitions(ctx, f.Now, 3); err != nil {
+		t.Fatal(err)
+	}
+	// Enough rows, on several days, for several endpoints, that an index pays.
+	p := plain.Project(t)
+	var (
+		event    *convoy.Event
+		delivery *convoy.Delivery
+	)
+	for day := range 4 {
+		for _, to := range []convoy.EndpointID{"a", "b", "c"} {
+			events, deliveries := plain.Fill(t, p.ID, to, f.Now.AddDate(0, 0, day-1), 2000)
+			event, delivery = events[0], deliveries[0]
+			var outcomes []store.Outcome
+			for _, d := range deliveries[10:] { // all but a few are sent
+				after := *d
+				after.Status, after.Trials, after.DueAt, after.ClaimAt = convoy.DeliverySuccess, 1, time.Time{}, time.Time{}
+				outcomes = append(outcomes, store.Outcome{Delivery: &after, Attempt: plain.Attempt(d, d.CreatedAt)})
+			}
+			if err := plain.S.Record(ctx, outcomes); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	analyze(t, db)
+	cursor := store.Page{Cursor: string(event.ID)}
+	week := f.Now.AddDate(0, 0, -7)
+	for name, tt := range map[string]struct {
+		// sorted says that a few rows are sorted: those of one page, of one
+		// event, or of one claim.
+		sorted bool
+		run    func() error
+	}{
+		"events":            {false, func() error { _, err := f.S.Events(ctx, store.EventFilter{Project: p.ID, From: week}); return err }},
+		"events, next page": {false, func() error { _, err := f.S.Events(ctx, store.EventFilter{Project: p.ID, Page: cursor}); return err }},
+		"events, ascending": {false, func() error {
+			_, err := f.S.Events(ctx, store.EventFilter{Project: p.ID, Page: store.Page{Asc: true}})
+			return err
+		}},
+		"events by type": {false, func() error {
+			_, err := f.S.Events(ctx, store.EventFilter{Project: p.ID, Type: "invoice.paid", From: week, To: f.Now})
+			return err
+		}},
+		"events by key": {false, func() error {
+			_, err := f.S.Events(ctx, store.EventFilter{Project: p.ID, IdempotencyKey: "key"})
+			return err
+		}},
+		"events by endpoint": {true, func() error {
+			_, err := f.S.Events(ctx, store.EventFilter{Project: p.ID, Endpoints: []convoy.EndpointID{"a"}})
+			return err
+		}},
+		"events by endpoints": {true, func() error {
+			_, err := f.S.Events(ctx, store.EventFilter{Project: p.ID, Endpoints: []convoy.EndpointID{"a", "b"}, Page: cursor})
+			return err
+		}},
+		"deliveries": {true, func() error { // of the events of a page
+			_, err := f.S.Deliveries(ctx, store.DeliveryFilter{Project: p.ID, From: week})
+			return err
+		}},
+		"deliveries by status": {true, func() error {
+			_, err := f.S.Deliveries(ctx, store.DeliveryFilter{Project: p.ID, Statuses: []convoy.DeliveryStatus{"Success", "Failure"}, Page: cursor})
+			return err
+		}},
+		"deliveries by endpoint": {true, func() error {
+			_, err := f.S.Deliveries(ctx, store.DeliveryFilter{Project: p.ID, Endpoints: []convoy.EndpointID{"b"}})
+			return err
+		}},
+		"deliveries by endpoints": {true, func() error {
+			_, err := f.S.Deliveries(ctx, store.DeliveryFilter{Project: p.ID, Endpoints: []convoy.EndpointID{"b", "c"}})
+			return err
+		}},
+		"deliveries by event": {true, func() error {
+			_, err := f.S.Deliveries(ctx, store.DeliveryFilter{Project: p.ID, Event: event.ID})
+			return err
+		}},
+		"deliveries by key": {true, func() error {
+			_, err := f.S.Deliveries(ctx, store.DeliveryFilter{Project: p.ID, IdempotencyKey: "key"})
+			return err
+		}},
+		"attempts": {true, func() error { _, err := f.S.Attempts(ctx, p.ID, delivery.ID, 10); return err }},
+		"attempt":  {false, func() error { _, err := f.S.Attempt(ctx, p.ID, delivery.ID, "x"); return ignoreMissing(err) }},
+		"delivery": {false, func() error { _, err := f.S.Delivery(ctx, p.ID, delivery.ID); return err }},
+		"event":    {false, func() error { _, err := f.S.Event(ctx, p.ID, event.ID); return err }},
+		"jobs":     {true, func() error { _, err := f.S.Jobs(ctx, []convoy.DeliveryID{delivery.ID}); return err }},
+		"claim":    {true, func() error { _, _, err := f.S.ClaimDue(ctx, f.Now, time.Minute, 5); return err }},
+		"depth":    {false, func() error { _, _, err := f.S.DueDepth(ctx, f.Now, 10); return err }},
+		"unrouted": {false, func() error { _, err := f.S.Unrouted(ctx, "7", 10); return err }},
+		"sweep":    {false, func() error { _, _, err := f.S.SweepFresh(ctx, f.Now.AddDate(0, 0, 1), 10); return err }},
+		"unpark":   {false, func() error { _, err := f.S.Unpark(ctx, f.Now); return err }},
+		"recover": {false, func() error { // from where the last sweep has come
+			if _, _, err := plain.S.SweepFresh(ctx, f.Now, 100_000); err != nil {
+				return err
+			}
+			return f.S.Recover(ctx, f.Now)
+		}},
+		"resume":    {false, func() error { return f.S.Resume(ctx, "a", f.Now) }},
+		"forgotten": {false, func() error { _, err := f.S.ForgetKeys(ctx, f.Now, 10); return err }},
+		"resend":    {false, func() error { _, err := f.S.Resend(ctx, p.ID, "x", f.Now); return ignoreMissing(err) }},
+		"end of an endpoint": {false, func() error {
+			return f.S.DeleteEndpoint(ctx, p.ID, plain.Endpoint(t, p).ID, f.Now)
+		}},
+	} {
+		e.plans = nil
+		if err := tt.run(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if len(e.plans) == 0 {
+			t.Errorf("%s: no plan", name)
+		}
+		for _, plan := range e.plans {
+			_, steps, _ := strings.Cut(plan, "\n")
+			scan := postgresScan.MatchString(steps)
+			for _, m := range sqliteScan.FindAllStringSubmatch(steps, -1) {
+				// A scan of an index in its order stops at the limit.
+				scan = scan || !strings.Contains(m[2], "USING")
+			}
+			if scan || strings.Contains(plan, "no plan") || !tt.sorted && sorts.MatchString(steps) {
+				t.Errorf("%s: %s", name, plan)
+			}
+		}
+	}
+}
+
+// analyze does what the database's own housekeeping does: gather statistics of
+// the tables that have rows.
+func analyze(t *testing.T, db sqldb.DB) {
+	t.Helper()
+	tables := []string{""}
+	if db.Dialect() == sqldb.Postgres {
+		tables = texts(t, db, `SELECT relname FROM pg_class WHERE relkind = 'r' AND pg_relation_size(oid) > 0 AND relnamespace = 'public'::regnamespace`)
+	}
+	for _, table := range tables {
+		if err := db.Write(t.Context(), func(tx sqldb.Tx) error { _, err := tx.Exec(t.Context(), "ANALYZE "+table); return err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// texts runs a query of one column.
+func texts(t *testing.T, q sqldb.Querier, query string, args ...any) []string {
+	t.Helper()
+	rows, err := q.Query(t.Context(), query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, s)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func ignoreMissing(err error) error {
+	if convoy.IsNotFound(err) {
+		return nil
+	}
+	return err
+}

@@ -119,7 +119,7 @@ func (p *process) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listen, err := p.listener(handler)
+	listen, err := p.listener(ctx, handler)
 	if err != nil {
 		return err
 	}

@@ -77,9 +77,9 @@ func (p *process) port() int {
 
 // listener binds the port now, so that a port in use is an error at start, and
 // returns the stage that serves on it.
-func (p *process) listener(h http.Handler) (func(context.Context) error, error) {
+func (p *process) listener(ctx context.Context, h http.Handler) (func(context.Context) error, error) {
 	addr := net.JoinHostPort("", strconv.Itoa(p.port()))
-	l, err := net.Listen("tcp", addr)
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on port %d: %w", p.port(), err)
 	}

@@ -52,6 +52,12 @@ func OpenStore(ctx context.Context, cfg config.Config, log *slog.Logger) (sqldb.
 // SetUp creates an organisation, its administrator and a first outgoing
 // project. It refuses when the instance has an organisation already.
 func SetUp(ctx context.Context, db sqldb.DB, host string, b Bootstrap) (Credentials, error) {
+	c, s := newSetup(host, b)
+	return c, store.New(db).Setup(ctx, s)
+}
+
+// newSetup makes everything of a new instance, and how to get into it.
+func newSetup(host string, b Bootstrap) (Credentials, store.Setup) {
 	now := time.Now().UTC()
 	password := randomText()
 	org := &convoy.Organisation{ID: convoy.OrganisationID(id.New(now)), Name: "Default", CreatedAt: now, UpdatedAt: now}
@@ -82,10 +88,7 @@ func SetUp(ctx context.Context, db sqldb.DB, host string, b Bootstrap) (Credenti
 		}
 		s.Key, c.APIKey = key, token
 	}
-	if err := store.New(db).Setup(ctx, s); err != nil {
-		return Credentials{}, err
-	}
-	return c, nil
+	return c, s
 }
 
 // randomText is 144 bits in 24 characters that paste well.
@@ -149,34 +152,48 @@ func prepare(ctx context.Context, db sqldb.DB, cfg config.Config) (*Credentials,
 		return nil, err
 	}
 	empty, err := s.Empty(ctx)
-	if err != nil || !empty {
+	if err != nil {
 		return nil, err
 	}
-	c, err := SetUp(ctx, db, fmt.Sprintf("http://localhost:%d", cfg.Server.HTTP.Port), Bootstrap{
+	path := filepath.Join(cfg.DataDir, credentialsFile)
+	if !empty {
+		return nil, keepCredentials(path)
+	}
+	c, setup := newSetup(fmt.Sprintf("http://localhost:%d", cfg.Server.HTTP.Port), Bootstrap{
 		Email: "admin@localhost", FirstName: "admin", LastName: "admin", WithAPIKey: true, KeyName: "default's default key",
 	})
+	// Written before the commit: a crash in between must not leave an instance
+	// that nobody can get into.
+	if err := writeCredentials(path+pending, c); err != nil {
+		return nil, fmt.Errorf("credentials: %w", err)
+	}
+	err = s.Setup(ctx, setup)
 	if convoy.KindOf(err) == convoy.Conflict {
 		return nil, nil // another process has just done it
 	}
 	if err != nil {
 		return nil, fmt.Errorf("first project: %w", err)
 	}
-	if err := writeCredentials(filepath.Join(cfg.DataDir, credentialsFile), c); err != nil {
-		return nil, fmt.Errorf("credentials: %w", err)
-	}
-	return &c, nil
+	return &c, keepCredentials(path)
 }
+
+// pending ends the name of credentials that have not been committed yet.
+const pending = ".new"
 
 func writeCredentials(path string, c Credentials) error {
 	b, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return err
 	}
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
-		return err
+	return os.WriteFile(path, append(b, '\n'), 0o600)
+}
+
+// keepCredentials gives pending credentials their name, if there are any.
+func keepCredentials(path string) error {
+	if err := os.Rename(path+pending, path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("credentials: %w", err)
 	}
-	return os.Rename(tmp, path)
+	return nil
 }
 
 // lockDir keeps a second process out of a data directory while this one lives,

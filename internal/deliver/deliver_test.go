@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -465,6 +466,7 @@ func TestPanicIsOneDeliverys(t *testing.T) {
 	onEngines(t, func(t *testing.T, p *place) {
 		sink := newSink(t, nil)
 		cfg := p.config(t)
+		cfg.Log = slog.New(slog.DiscardHandler) // the stacks
 		next := cfg.Transport
 		cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Path == "/panic" {
@@ -545,7 +547,7 @@ func TestTwoProcesses(t *testing.T) {
 // memory stays bounded and everything is delivered.
 func TestOverflow(t *testing.T) {
 	t.Parallel()
-	const n = 20_000
+	const n = overflow
 	p := embedded(t)
 	p.numbered(t)
 	var (
@@ -562,7 +564,7 @@ func TestOverflow(t *testing.T) {
 		defer mu.Unlock()
 		most = max(most, waiting)
 		sent[deliveryOf(r.Header)]++
-		return &http.Response{Status: "200 OK", StatusCode: 200, Header: http.Header{}, Body: http.NoBody}, nil
+		return &http.Response{Status: "200 OK", StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}, nil
 	})
 	e := p.endpoint(t, "http://endpoint.example")
 	jobs := p.routed(t, e, n, at(3))

@@ -28,9 +28,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // engines are where the tests keep deliveries, and what hands them out.
 var engines = map[string]func(t *testing.T) *place{
-	"sqlite and memory":    func(t *testing.T) *place { return embedded(t) },
-	"postgres and redis":   func(t *testing.T) *place { return distributed(t) },
-	"postgres and no more": func(t *testing.T) *place { return stored(t) },
+	"sqlite and memory":    embedded,
+	"postgres and redis":   distributed,
+	"postgres and no more": stored,
 }
 
 // onEngines runs a test on every combination.

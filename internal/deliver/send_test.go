@@ -80,7 +80,7 @@ func transport(t *testing.T, cfg guard.Config) *http.Transport {
 
 func endpointAt(url string) *convoy.Endpoint {
 	return &convoy.Endpoint{
-		ID: convoy.EndpointID(id.New(time.Now())), URL: url, Status: convoy.EndpointActive, HTTPTimeout: 5 * time.Second,
+		ID: convoy.EndpointID(id.New(time.Now())), URL: url, Status: convoy.EndpointActive, HTTPTimeout: usual,
 		Secrets: []convoy.Secret{{ID: "s1", Value: "whsec_4f8d2c"}},
 	}
 }
@@ -396,7 +396,7 @@ func TestSendRetryAfter(t *testing.T) {
 // raw answers every connection with fn.
 func raw(t *testing.T, fn func(net.Conn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // bound at once
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +421,7 @@ func raw(t *testing.T, fn func(net.Conn)) string {
 }
 
 // swallow reads a whole request.
-func swallow(t *testing.T, conn net.Conn) {
+func swallow(conn net.Conn) {
 	req, err := http.ReadRequest(bufio.NewReader(conn))
 	if err != nil {
 		return // the client has gone
@@ -431,7 +431,7 @@ func swallow(t *testing.T, conn net.Conn) {
 
 func TestSendFailures(t *testing.T) {
 	t.Parallel()
-	gone, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // bound at once
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -447,14 +447,14 @@ func TestSendFailures(t *testing.T) {
 		{"connection refused", "http://" + gone.Addr().String(), "connection refused"},
 		{"unknown authority", secure.URL, "certificate"},
 		{"https where there is none", "https" + strings.TrimPrefix(open.URL, "http"), "TLS handshake"},
-		{"connection closed", raw(t, func(c net.Conn) { swallow(t, c) }), "EOF"},
-		{"no HTTP", raw(t, func(c net.Conn) { swallow(t, c); fmt.Fprint(c, "\xff\x00 what?\r\n\r\n") }), "malformed HTTP"},
+		{"connection closed", raw(t, func(c net.Conn) { swallow(c) }), "EOF"},
+		{"no HTTP", raw(t, func(c net.Conn) { swallow(c); fmt.Fprint(c, "\xff\x00 what?\r\n\r\n") }), "malformed HTTP"},
 		{"malformed header", raw(t, func(c net.Conn) {
-			swallow(t, c)
+			swallow(c)
 			fmt.Fprint(c, "HTTP/1.1 200 OK\r\n folded \xff\x00: here\r\n\r\n")
 		}), "malformed MIME header"},
 		{"endless header", raw(t, func(c net.Conn) {
-			swallow(t, c)
+			swallow(c)
 			fmt.Fprint(c, "HTTP/1.1 200 OK\r\nX: ")
 			_, _ = io.Copy(c, io.LimitReader(&endless{}, 1<<20))
 		}), "exceeded"},
@@ -514,7 +514,7 @@ func TestSendTimesOut(t *testing.T) {
 	until := make(chan struct{})
 	hang := func(before string) string {
 		return raw(t, func(c net.Conn) {
-			swallow(t, c)
+			swallow(c)
 			fmt.Fprint(c, before)
 			<-until
 		})

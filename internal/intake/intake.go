@@ -36,6 +36,10 @@ const (
 	SweepAge = freshAge + StartLimit + longTimeout + 15*time.Second
 )
 
+// publishTimeout bounds the wait of a publisher. An event refused after it may
+// still be stored, as after any lost answer.
+const publishTimeout = 10 * time.Second
+
 // retryAfter is what a refused publisher is told to wait.
 const retryAfter = 2 * time.Second
 
@@ -47,6 +51,7 @@ type eventStore interface {
 	Append(ctx context.Context, r *store.Routed, now time.Time, window time.Duration) error
 	Unrouted(ctx context.Context, before string, max int) ([]*convoy.Event, error)
 	Reroute(ctx context.Context, r *store.Routed) error
+	Ping(ctx context.Context) error
 }
 
 // endpoints tells the timeout of an endpoint.
@@ -233,6 +238,8 @@ func (s *Stored) Run(ctx context.Context) error { return s.batch.Run(ctx) }
 // event that could not be stored is a convoy.Unavailable error, and may be
 // published again with the same id.
 func (s *Stored) Publish(ctx context.Context, e *convoy.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
 	if err := s.batch.Do(ctx, e); err != nil {
 		return refused(err)
 	}

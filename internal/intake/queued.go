@@ -55,6 +55,8 @@ func (q *Queued) flush(ctx context.Context, events []*convoy.Event) error {
 // Publish returns when e is in the log. Whether its idempotency key is taken is
 // found out later. Errors are as for [Stored.Publish].
 func (q *Queued) Publish(ctx context.Context, e *convoy.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
 	if err := q.batch.Do(ctx, e); err != nil {
 		return refused(err)
 	}
@@ -164,6 +166,12 @@ type logged struct {
 // tried one by one.
 const isolateAfter = 3
 
+// retryFresh is how long after an entry was read a failed batch is persisted
+// again as if it were new: nobody else can have it yet, so what an unanswered
+// commit may have stored is still ours to hand on. It is short enough for the
+// chain of limits at the top of intake.go, with freshAge in its place.
+const retryFresh = freshAge
+
 // persist stores the events of entries and acknowledges the entries. It tries
 // until it succeeds or ctx ends. When the store keeps refusing the batch but
 // takes some of its events alone, the entries of the others stay in the log
@@ -183,14 +191,15 @@ func (c *Consumer) persist(ctx context.Context, r read) {
 		batch = append(batch, logged{entry.ID, events})
 		all = append(all, events...)
 	}
+	start := time.Now()
 	for attempt := 1; ; attempt++ {
-		err := c.tryPersist(ctx, all, r.again || attempt > 1)
+		err := c.tryPersist(ctx, all, r.again || attempt > 1 && time.Since(start) > retryFresh)
 		if err == nil {
 			c.ack(ctx, batch)
 			return
 		}
 		c.cfg.Log.Warn("events not persisted", "events", len(all), "err", err)
-		if attempt >= isolateAfter {
+		if attempt >= isolateAfter && c.answers(ctx) {
 			if good := c.isolate(ctx, batch); len(good) > 0 {
 				c.ack(ctx, good)
 				return
@@ -201,6 +210,14 @@ func (c *Consumer) persist(ctx context.Context, r read) {
 			return // another agent reclaims them
 		}
 	}
+}
+
+// answers says whether the store is there at all, so that what it refuses is
+// the events' fault.
+func (c *Consumer) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return c.cfg.Store.Ping(ctx) == nil
 }
 
 // isolate persists events one by one and returns the entries that are whole.

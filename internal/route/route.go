@@ -106,8 +106,18 @@ func (b *batch) route(ctx context.Context, e *convoy.Event) (ds []*convoy.Delive
 	var (
 		matched []convoy.EndpointID
 		known   bool
+		seen    map[convoy.EndpointID]bool // made for more than one
 	)
+	if len(e.Endpoints) > 1 {
+		seen = make(map[convoy.EndpointID]bool, len(e.Endpoints))
+	}
 	for _, eid := range e.Endpoints {
+		if seen[eid] {
+			continue // named twice
+		}
+		if seen != nil {
+			seen[eid] = true
+		}
 		endpoint, subs, err := b.endpoint(ctx, &view, eid)
 		if err != nil {
 			return nil, err

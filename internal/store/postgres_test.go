@@ -231,7 +231,6 @@ func TestHeapOnlyUpdates(t *testing.T) {
 // from the primary when it does not.
 func TestReplica(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
 	primaryURL, replicaURL := testenv.PostgresDSN(t), testenv.PostgresDSN(t)
 	// The “replica” holds something else, so that it shows who answers.
 	replica := storetest.NewFixture(openConfig(t, sqldb.PostgresConfig{URL: replicaURL, MaxOpen: 4}))
@@ -255,7 +254,7 @@ func TestReplica(t *testing.T) {
 			s := store.New(openConfig(t, sqldb.PostgresConfig{URL: primaryURL, ReplicaURLs: tt.replicas, MaxOpen: 4}))
 			seen := map[convoy.EndpointID]bool{}
 			for range 6 {
-				page, err := s.Deliveries(ctx, store.DeliveryFilter{Project: project})
+				page, err := s.Deliveries(t.Context(), store.DeliveryFilter{Project: project})
 				must(t, err)
 				if len(page.Items) != 1 {
 					t.Fatalf("%d deliveries, want 1", len(page.Items))
@@ -263,7 +262,7 @@ func TestReplica(t *testing.T) {
 				from := page.Items[0].EndpointID
 				seen[from] = true
 				// What a caller acts upon comes from the primary.
-				_, err = s.Delivery(ctx, project, page.Items[0].ID)
+				_, err = s.Delivery(t.Context(), project, page.Items[0].ID)
 				if convoy.IsNotFound(err) != (from == "replica") {
 					t.Fatalf("a delivery of the %s: %v", from, err)
 				}
@@ -278,7 +277,7 @@ func TestReplica(t *testing.T) {
 		db := openConfig(t, sqldb.PostgresConfig{URL: primaryURL, ReplicaURLs: []string{replicaURL}, MaxOpen: 4})
 		s := store.New(db)
 		from := func() convoy.EndpointID {
-			page, err := s.Deliveries(ctx, store.DeliveryFilter{Project: project})
+			page, err := s.Deliveries(t.Context(), store.DeliveryFilter{Project: project})
 			must(t, err)
 			return page.Items[0].EndpointID
 		}
@@ -291,21 +290,21 @@ func TestReplica(t *testing.T) {
 			t.Fatalf("list from the %s after its sessions ended", got)
 		}
 		var one int
-		must(t, db.Replica().QueryRow(ctx, "SELECT 1").Scan(&one))
+		must(t, db.Replica().QueryRow(t.Context(), "SELECT 1").Scan(&one))
 	})
 
 	t.Run("refuses", func(t *testing.T) {
 		db := openConfig(t, sqldb.PostgresConfig{URL: primaryURL, ReplicaURLs: []string{replicaURL}, MaxOpen: 4})
-		must(t, db.Write(ctx, func(tx sqldb.Tx) error {
-			_, err := tx.Exec(ctx, "CREATE TABLE only_primary AS SELECT 1 AS n")
+		must(t, db.Write(t.Context(), func(tx sqldb.Tx) error {
+			_, err := tx.Exec(t.Context(), "CREATE TABLE only_primary AS SELECT 1 AS n")
 			return err
 		}))
 		var n int
 		// A query that a replica answers with an error is an error.
-		if err := db.Replica().QueryRow(ctx, "SELECT n FROM only_primary").Scan(&n); err == nil {
+		if err := db.Replica().QueryRow(t.Context(), "SELECT n FROM only_primary").Scan(&n); err == nil {
 			t.Fatal("the primary was asked")
 		}
-		rows, err := db.Replica().Query(ctx, "SELECT n FROM only_primary")
+		rows, err := db.Replica().Query(t.Context(), "SELECT n FROM only_primary")
 		if err == nil {
 			rows.Close()
 			err = rows.Err()

@@ -228,20 +228,19 @@ func TestSQLiteReaders(t *testing.T) {
 		t.Error(err)
 	}
 	b := things(t, db)
-	ctx := t.Context()
-	if _, err := db.Exec(ctx, "INSERT INTO things (id, size, data) VALUES ('x', 1, '')"); err == nil {
+	if _, err := db.Exec(t.Context(), "INSERT INTO things (id, size, data) VALUES ('x', 1, '')"); err == nil {
 		t.Error("a reading connection wrote")
 	}
 	// Readers do not wait for the writer, nor does it for them.
-	must(t, db.Write(ctx, func(tx sqldb.Tx) error {
-		if err := tx.Apply(ctx, bind(b, []string{"a"}, 1)); err != nil {
+	must(t, db.Write(t.Context(), func(tx sqldb.Tx) error {
+		if err := tx.Apply(t.Context(), bind(b, []string{"a"}, 1)); err != nil {
 			return err
 		}
 		if got := strs(t, db, "SELECT id FROM things"); len(got) > 0 {
 			t.Errorf("a reader saw %q before the commit", got)
 		}
 		// The next writer waits for its turn, and no longer than it wants to.
-		short, cancel := context.WithTimeout(ctx, time.Millisecond)
+		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		if err := db.Apply(short, bind(b, []string{"b"}, 1)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v of a writer that gave up", err)
@@ -255,7 +254,7 @@ func TestSQLiteReaders(t *testing.T) {
 	for w := range 8 {
 		wg.Go(func() {
 			for i := range 50 {
-				if err := db.Apply(ctx, bind(b, []string{fmt.Sprint(w, " ", i)}, 1)); err != nil {
+				if err := db.Apply(t.Context(), bind(b, []string{fmt.Sprint(w, " ", i)}, 1)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -272,7 +271,7 @@ func TestSQLiteReaders(t *testing.T) {
 	}
 	// The spellings that would mean something else in PostgreSQL are refused or
 	// mean the same.
-	if _, err := db.Query(ctx, `SELECT "text"`); err == nil {
+	if _, err := db.Query(t.Context(), `SELECT "text"`); err == nil {
 		t.Error(`"text" is taken for 'text'`)
 	}
 	if got := strs(t, db, "SELECT ('A' LIKE 'a') || ''"); got[0] != "0" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -30,7 +31,7 @@ type Migration struct {
 // row, not a session lock, so it also holds behind a transaction pooler.
 func Migrate(ctx context.Context, db DB) ([]Migration, error) {
 	var done []Migration
-	err := withProvider(db, true, func(p *goose.Provider) error {
+	err := withProvider(ctx, db, true, func(p *goose.Provider) error {
 		results, err := p.Up(ctx)
 		for _, r := range results {
 			done = append(done, Migration{Version: r.Source.Version, Name: r.Source.Path, AppliedAt: time.Now()})
@@ -46,7 +47,7 @@ func Migrate(ctx context.Context, db DB) ([]Migration, error) {
 // Migrations lists every step, applied or pending.
 func Migrations(ctx context.Context, db DB) ([]Migration, error) {
 	var out []Migration
-	err := withProvider(db, false, func(p *goose.Provider) error {
+	err := withProvider(ctx, db, false, func(p *goose.Provider) error {
 		status, err := p.Status(ctx)
 		for _, s := range status {
 			out = append(out, Migration{Version: s.Source.Version, Name: s.Source.Path, AppliedAt: s.AppliedAt})
@@ -59,7 +60,7 @@ func Migrations(ctx context.Context, db DB) ([]Migration, error) {
 	return out, nil
 }
 
-func withProvider(db DB, lockFirst bool, fn func(*goose.Provider) error) error {
+func withProvider(ctx context.Context, db DB, lockFirst bool, fn func(*goose.Provider) error) (err error) {
 	var (
 		conn    *sql.DB
 		dialect goose.Dialect
@@ -100,9 +101,12 @@ func withProvider(db DB, lockFirst bool, fn func(*goose.Provider) error) error {
 		}
 		conn = db.writers
 		defer func() {
-			if c, err := conn.Conn(context.Background()); err == nil {
-				db.writer = c
+			c, cerr := conn.Conn(context.WithoutCancel(ctx))
+			if cerr != nil {
+				err = errors.Join(err, cerr)
+				return
 			}
+			db.writer = c
 		}()
 		dialect, dir = goose.DialectSQLite3, "migrations/sqlite"
 	default:

@@ -258,7 +258,7 @@ func eventsOfEndpointsRandom(t *testing.T, f *Fixture) {
 	for i := range 60 { // more than the endpoints that are merged
 		endpoints = append(endpoints, convoy.EndpointID(fmt.Sprintf("endpoint %02d", i)))
 	}
-	for range 300 {
+	for range 200 {
 		e := f.Event(p.ID, f.Now.Add(time.Duration(r.IntN(60))*time.Millisecond))
 		e.Type = []string{"a", "b"}[r.IntN(2)]
 		e.SourceID = convoy.SourceID(fmt.Sprint(r.IntN(3)))
@@ -275,8 +275,12 @@ func eventsOfEndpointsRandom(t *testing.T, f *Fixture) {
 		events = append(events, e)
 	}
 	f.Append(t, events, deliveries...)
-	for range 25 {
-		filter := store.EventFilter{Project: p.ID, Endpoints: endpoints[:1+r.IntN(len(endpoints))], Page: store.Page{PerPage: 1 + r.IntN(20), Asc: r.IntN(2) == 0}}
+	for i := range 12 {
+		some := endpoints[:1+r.IntN(8)]
+		if i%6 == 0 {
+			some = endpoints[:40+r.IntN(20)]
+		}
+		filter := store.EventFilter{Project: p.ID, Endpoints: some, Page: store.Page{PerPage: 5 + r.IntN(30), Asc: r.IntN(2) == 0}}
 		if r.IntN(2) == 0 {
 			filter.Type = "a"
 		}

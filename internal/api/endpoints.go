@@ -8,12 +8,13 @@ import (
 	"convoy"
 	"convoy/internal/auth"
 	"convoy/internal/id"
+	"convoy/internal/sign"
 	"convoy/internal/store"
 )
 
 // maxSecrets is how many secrets of an endpoint sign at once; each adds a digest
 // to every delivery.
-const maxSecrets = 10
+const maxSecrets = sign.MaxSecrets
 
 func (a *api) endpointRoutes(r *registrar) {
 	const (
@@ -297,7 +298,8 @@ func (a *api) expireSecret(ctx context.Context, in *expireSecretInput) (*endpoin
 	if value == "" {
 		value = auth.NewSecret()
 	}
-	e.Secrets = append(secrets, convoy.Secret{ID: id.New(now), Value: value, CreatedAt: now, UpdatedAt: now})
+	secrets = append(secrets, convoy.Secret{ID: id.New(now), Value: value, CreatedAt: now, UpdatedAt: now})
+	e.Secrets = secrets
 	e.UpdatedAt = now
 	if err := a.Store.UpdateEndpoint(ctx, e); err != nil {
 		return nil, refuse(err, "endpoint not found")

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -54,10 +55,7 @@ func (q *PageQuery) page() (store.Page, error) {
 	return p, nil
 }
 
-func isRange(err error) bool {
-	ne, ok := err.(*strconv.NumError)
-	return ok && ne.Err == strconv.ErrRange
-}
+func isRange(err error) bool { return errors.Is(err, strconv.ErrRange) }
 
 // paged is the payload of a list.
 type paged[T any] struct {

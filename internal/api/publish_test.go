@@ -205,7 +205,7 @@ func TestPublishChunked(t *testing.T) {
 	for _, tc := range []struct{ size, status int }{{100, 201}, {3900, 201}, {5000, 413}, {1 << 20, 413}} {
 		// A reader of unknown length makes the client send chunks.
 		body := io.MultiReader(strings.NewReader(`{"endpoint_id":"` + endpoint + `","event_type":"x","data":"` + strings.Repeat("x", tc.size) + `"}`))
-		req, err := http.NewRequestWithContext(t.Context(), "POST", f.server.URL+"/api/v1/projects/"+string(f.project.ID)+"/events", body)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.server.URL+"/api/v1/projects/"+string(f.project.ID)+"/events", body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -337,7 +337,7 @@ func BenchmarkPublish(b *testing.B) {
 		payload := []byte(`{"endpoint_id":"` + endpoint + `","event_type":"invoice.paid","data":` + document(size) + `}`)
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			content := new(body)
-			req := httptest.NewRequest("POST", "/api/v1/projects/"+string(f.project.ID)+"/events", nil)
+			req := httptest.NewRequest(http.MethodPost, "/api/v1/projects/"+string(f.project.ID)+"/events", nil)
 			req.Header.Set("Authorization", "Bearer "+f.key)
 			req.Header.Set("Content-Type", "application/json")
 			req.Body, req.ContentLength = content, int64(len(payload))

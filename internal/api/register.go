@@ -87,7 +87,6 @@ func readError(err error) error {
 type registrar struct {
 	api  *api
 	huma huma.API
-	err  error
 }
 
 // handle registers an operation. The input's fields are its path and query

@@ -233,7 +233,7 @@ func (f *failure) head(h http.Header) {
 // and one observation.
 func (a *api) finish(x *exchange, r *http.Request, start time.Time) {
 	p := recover()
-	if p == http.ErrAbortHandler {
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(p)
 	}
 	if p != nil {

@@ -80,7 +80,7 @@ func (b *bench) flags(command *cobra.Command, scenarios []string) {
 	flags.DurationVar(&b.idleDuration, "idle-duration", 10*time.Second, "length of an idle run")
 	flags.IntVar(&b.outage.events, "outage-events", 10_000, "events accepted while the endpoint is down")
 	flags.DurationVar(&b.outage.hold, "outage-hold", 5*time.Second, "how long the endpoint stays down after the last event")
-	flags.DurationVar(&b.outage.retry, "outage-retry", 2*time.Second, "retry interval of the project in an outage")
+	flags.DurationVar(&b.outage.retry, "outage-retry", time.Second, "retry interval of the project in an outage")
 	flags.IntVar(&b.preloaded, "preload-events", 1_000_000, "events stored before a preload run")
 }
 

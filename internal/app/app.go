@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"convoy"
@@ -124,6 +125,7 @@ func (p *process) run(ctx context.Context) error {
 		return err
 	}
 	p.stage("http", listen)
+	debug.FreeOSMemory() // making the API's document and the first password took more than serving will
 	p.Log.Info("process starts", "role", p.Role, "version", p.Version, "store", p.Config.Database.Type,
 		"queue", p.Config.Queue(), "intake", p.Config.IntakeMode())
 	return run.Group{Stages: p.stages, Drain: p.Config.Server.HTTP.ShutdownTimeout}.Run(ctx)

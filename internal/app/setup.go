@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -130,7 +129,6 @@ func Standalone(ctx context.Context, o Options, firstRun func(Credentials)) erro
 	}
 	if created != nil {
 		firstRun(*created)
-		debug.FreeOSMemory() // hashing the password took more than serving will
 	}
 	return Run(ctx, o)
 }

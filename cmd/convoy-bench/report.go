@@ -80,7 +80,7 @@ var (
 	openColumns = slices.Concat(latencyColumns, costColumns, rateColumns, faultColumns)
 	idleColumns = []column{
 		figure("memory MiB", "%.0f", func(m measurement) float64 {
-			return float64(m.memory(func(p spent) int64 { return p.Peak })) / (1 << 20)
+			return float64(m.memory(func(p spent) int64 { return p.Idle })) / (1 << 20)
 		}),
 		figure("CPU ms/s", "%.2f", func(m measurement) float64 {
 			if m.Elapsed == 0 {

@@ -173,7 +173,7 @@ const (
 // Intake is how events are accepted.
 type Intake struct {
 	Mode       string `json:"mode" env:"CONVOY_INTAKE_MODE" oneof:"|queued|stored" doc:"queued: append to a Redis stream, then acknowledge. stored: commit to the store, then acknowledge. Empty: queued when Redis is configured, else stored"`
-	MaxBacklog int64  `json:"max_backlog" env:"CONVOY_INTAKE_MAX_BACKLOG" default:"1000000" min:"1" max:"1000000000" doc:"Events waiting in the stream above which publishing answers 503"`
+	MaxBacklog int64  `json:"max_backlog" env:"CONVOY_INTAKE_MAX_BACKLOG" default:"100000" min:"1" max:"1000000000" doc:"Entries waiting in the stream above which publishing answers 503; an entry holds the events that arrived together, at most 128"`
 }
 
 // Idempotency is how long duplicates are recognised.

@@ -66,7 +66,7 @@ func TestDefaults(t *testing.T) {
 			SQLiteSynchronous: "full",
 		},
 		Redis:       Redis{Scheme: "redis", Port: 6379, Addresses: []string{}},
-		Intake:      Intake{MaxBacklog: 1_000_000},
+		Intake:      Intake{MaxBacklog: 100_000},
 		Idempotency: Idempotency{Window: 720 * time.Hour},
 		Dispatcher: Dispatcher{
 			AllowList: []netip.Prefix{}, BlockList: []netip.Prefix{}, EndpointConcurrency: 64,

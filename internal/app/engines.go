@@ -88,7 +88,12 @@ func openEngines(ctx context.Context, cfg config.Config, owner string, log *slog
 		e.bus.Subscribe(topicDue, func(string) { stored.Wake() })
 		e.queue = stored
 	case cfg.Queue() == config.QueueMemory:
-		e.queue = queue.NewMemory(memoryQueueLimit)
+		memory := queue.NewMemory(memoryQueueLimit)
+		e.queue = memory
+		e.checks = append(e.checks, check{"queue", func(ctx context.Context) error {
+			_, err := memory.Depth(ctx)
+			return err
+		}})
 	default:
 		return nil, fmt.Errorf("queue provider %q is not available here", cfg.Queue())
 	}

@@ -26,8 +26,8 @@ func seeded() *rand.ChaCha8 {
 	return rand.NewChaCha8(seed)
 }
 
-// New returns a fresh id for the given time. Ids made by one process within
-// the same millisecond ascend.
+// New returns a fresh id for the given time. Ids made one after the other
+// within the same millisecond ascend.
 func New(at time.Time) string {
 	mu.Lock()
 	u, err := ulid.New(ulid.Timestamp(at), entropy)

@@ -3,6 +3,7 @@
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
+# Results are never taken from the cache: it does not know that e2e depends on the binary.
 # What to test: make test PKG=./internal/store/... ARGS='-run TestClaim -count=3'
 PKG  ?= ./...
 ARGS ?=
@@ -35,7 +36,7 @@ build: ## build bin/convoy
 
 .PHONY: test
 test: servers bin/with ## run all tests against real servers, which are installed if need be
-	bin/with -count -- $(GO) test -timeout 20m $(ARGS) $(PKG)
+	bin/with -count -- $(GO) test -count=1 -timeout 20m $(ARGS) $(PKG)
 
 .PHONY: test-race
 test-race: export CGO_ENABLED = 1
@@ -44,7 +45,7 @@ test-race: servers bin/with ## run the tests with the race detector (without e2e
 
 .PHONY: e2e
 e2e: servers bin/with ## run only the tests of the built binary
-	bin/with -count -- $(GO) test -timeout 20m $(ARGS) ./e2e/...
+	bin/with -count -- $(GO) test -count=1 -timeout 20m $(ARGS) ./e2e/...
 
 .PHONY: bench
 bench: servers ## measure the gateway on this machine (see docs/benchmarks.md)

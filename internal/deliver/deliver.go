@@ -209,11 +209,14 @@ func (d *Deliverer) load(ctx context.Context, items []queue.Item) error {
 		ids  []convoy.DeliveryID
 		back []queue.Item
 		gone []string
+		// kept are the ids that stay in the queue or come from it to a lane.
+		kept = make(map[convoy.DeliveryID]bool, len(items))
 	)
 	for _, it := range items {
 		id, endpoint := ParseQueueID(it.ID)
 		if fullNow, wait := d.lanes.full(endpoint); fullNow {
 			back = append(back, queue.Item{ID: it.ID, Due: now.Add(wait)})
+			kept[id] = true
 			continue
 		}
 		ids = append(ids, id)
@@ -228,10 +231,9 @@ func (d *Deliverer) load(ctx context.Context, items []queue.Item) error {
 		d.push(ctx, back)
 		return err
 	}
-	found := make(map[convoy.DeliveryID]bool, len(jobs))
 	for i := range jobs {
 		del := jobs[i].Delivery
-		found[del.ID] = true
+		kept[del.ID] = true
 		switch {
 		case del.ClaimAt.Equal(convoy.Parked):
 			gone = append(gone, queueID(del))
@@ -249,7 +251,7 @@ func (d *Deliverer) load(ctx context.Context, items []queue.Item) error {
 		}
 	}
 	for _, it := range items {
-		if id, _ := ParseQueueID(it.ID); !found[id] && !backed(back, it.ID) {
+		if id, _ := ParseQueueID(it.ID); !kept[id] {
 			gone = append(gone, it.ID) // delivered meanwhile, deleted, or no delivery at all
 		}
 	}
@@ -258,15 +260,6 @@ func (d *Deliverer) load(ctx context.Context, items []queue.Item) error {
 		return d.cfg.Queue.Done(ctx, gone)
 	}
 	return nil
-}
-
-func backed(items []queue.Item, id string) bool {
-	for i := range items {
-		if items[i].ID == id {
-			return true
-		}
-	}
-	return false
 }
 
 // giveBack returns what was waiting when the process stopped, due at once.

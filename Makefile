@@ -40,8 +40,9 @@ test: servers bin/with ## run all tests against real servers, which are installe
 
 .PHONY: test-race
 test-race: export CGO_ENABLED = 1
-test-race: servers bin/with ## run the tests with the race detector (without e2e, which runs a binary built without it)
+test-race: servers bin/with ## run the tests with the race detector (of e2e the short ones: what is tested there is a binary without it)
 	bin/with -count -- $(GO) test -race -timeout 20m $(ARGS) $$($(GO) list $(PKG) | grep -v '^convoy/e2e')
+	bin/with -count -- $(GO) test -race -count=1 -timeout 20m -short $(ARGS) ./e2e/...
 
 .PHONY: e2e
 e2e: servers bin/with ## run only the tests of the built binary

@@ -55,8 +55,8 @@ func TestQuickStart(t *testing.T) {
 	got := make(inbox, 16) // more than the one request that comes
 	s.close()
 	s.addr = strings.Replace(s.addr, "127.0.0.1", "localhost", 1)
+	s.handler = got
 	s.open()
-	s.srv.Handler = got
 	runPrinted(t, printed, s.addr)
 	select {
 	case r := <-got:

@@ -23,8 +23,10 @@ import (
 type sink struct {
 	t    testing.TB
 	addr string
-	srv  *http.Server
-	done chan struct{} // closed when srv no longer serves
+	// handler serves what arrives: the sink itself, unless a test puts another between close and open.
+	handler http.Handler
+	srv     *http.Server
+	done    chan struct{} // closed when srv no longer serves
 
 	mu        sync.Mutex
 	receivers map[string]*receiver // by path; whole, before the first delivery
@@ -61,6 +63,7 @@ func newSink(t testing.TB) *sink {
 		t: t, addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t))),
 		receivers: make(map[string]*receiver),
 	}
+	s.handler = s
 	s.open()
 	t.Cleanup(s.close)
 	return s
@@ -73,7 +76,7 @@ func (s *sink) open() {
 	if err != nil {
 		s.t.Fatalf("sink: %v", err)
 	}
-	srv, done := &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}, make(chan struct{})
+	srv, done := &http.Server{Handler: s.handler, ReadHeaderTimeout: time.Minute}, make(chan struct{})
 	s.srv, s.done = srv, done
 	go func() {
 		defer close(done)

@@ -141,7 +141,11 @@ func (r *Redis) offer(ctx context.Context, script *rueidis.Lua, items []Item) er
 func (r *Redis) Pull(ctx context.Context, limit int, lease time.Duration) ([]Item, error) {
 	defer r.gate.leave()
 	for {
-		items, next, err := r.take(ctx, clampBatch(limit), lease)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		// An answer that nobody waits for would leave its ids leased.
+		items, next, err := r.take(context.WithoutCancel(ctx), clampBatch(limit), lease)
 		if err != nil {
 			return nil, fmt.Errorf("pull from queue: %w", err)
 		}

@@ -92,7 +92,7 @@ func (s *Stored) Pull(ctx context.Context, limit int, lease time.Duration) ([]It
 			return nil, err
 		}
 		now := time.Now()
-		items, next, err := s.table.ClaimDue(ctx, now, lease, clampBatch(limit))
+		items, next, err := s.claim(ctx, now, lease, limit)
 		if err != nil {
 			return nil, fmt.Errorf("claim due rows: %w", err)
 		}
@@ -111,6 +111,17 @@ func (s *Stored) Pull(ctx context.Context, limit int, lease time.Duration) ([]It
 			return nil, err
 		}
 	}
+}
+
+// claimTimeout bounds one claim.
+const claimTimeout = 5 * time.Second
+
+// claim goes on when ctx ends: rows that are claimed for nobody would stay
+// leased.
+func (s *Stored) claim(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Item, time.Time, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
+	defer cancel()
+	return s.table.ClaimDue(ctx, now, lease, clampBatch(limit))
 }
 
 // Done does nothing: a finished row is not due.

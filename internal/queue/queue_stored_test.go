@@ -202,3 +202,30 @@ func TestStoredSharesNotifications(t *testing.T) {
 		}
 	})
 }
+
+// leaver ends its puller's context while the claim is under way.
+type leaver struct {
+	*table
+	leave context.CancelFunc
+}
+
+func (l leaver) ClaimDue(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]queue.Item, time.Time, error) {
+	l.leave()
+	if err := ctx.Err(); err != nil {
+		return nil, time.Time{}, err
+	}
+	return l.table.ClaimDue(ctx, now, lease, limit)
+}
+
+// Rows that were claimed for a puller who is leaving reach it all the same: it
+// can give them back, where a lost answer would leave them leased.
+func TestStoredClaimOutlivesItsPuller(t *testing.T) {
+	t.Parallel()
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	tb := &table{rows: map[string]row{"x": {due: time.Now().Add(-time.Second)}}}
+	items, err := queue.NewStored(leaver{tb, leave}, nil).Pull(ctx, 10, time.Minute)
+	if err != nil || len(items) != 1 {
+		t.Errorf("pulled %v, %v", items, err)
+	}
+}

@@ -15,6 +15,7 @@ type (
 	UserID         string
 	KeyID          string
 	SourceID       string
+	FilterID       string
 )
 
 // EventStatus is where an event is in its life. The names are wire values.
@@ -34,12 +35,36 @@ const (
 	EventRetry EventStatus = "Retry"
 )
 
+// EventKind says whom an event is for.
+type EventKind string
+
+const (
+	// KindSingle is for its Endpoints, through their subscriptions.
+	KindSingle EventKind = ""
+	// KindFanout is for the endpoints of its OwnerID, through their subscriptions.
+	KindFanout EventKind = "fanout"
+	// KindBroadcast is for every endpoint of the project with a subscription that
+	// wants it, once each.
+	KindBroadcast EventKind = "broadcast"
+	// KindDynamic is for its one endpoint, at its TargetURL, whatever the
+	// subscription's filters say.
+	KindDynamic EventKind = "dynamic"
+	// KindSource is for the subscriptions to its SourceID.
+	KindSource EventKind = "source"
+)
+
 // Event is one accepted message.
 type Event struct {
 	ID        EventID
 	ProjectID ProjectID
+	Kind      EventKind
 	Type      string
 	SourceID  SourceID
+	// OwnerID is whose endpoints a fan-out is for.
+	OwnerID string
+	// TargetURL is where a dynamic event goes when that is not its endpoint's
+	// URL.
+	TargetURL string
 	// Endpoints are the endpoints the event is addressed to when it is
 	// accepted, and those it matched once it is routed.
 	Endpoints []EndpointID
@@ -67,7 +92,7 @@ type Event struct {
 // Size is the number of bytes the event's variable parts take, the unit in
 // which batches and buffers are bounded.
 func (e *Event) Size() int {
-	n := 256 + len(e.Data) + len(e.Type) + len(e.IdempotencyKey) + len(e.URLQuery) + len(e.URLPath)
+	n := 256 + len(e.Data) + len(e.Type) + len(e.IdempotencyKey) + len(e.URLQuery) + len(e.URLPath) + len(e.TargetURL)
 	for k, vs := range e.Headers {
 		n += len(k)
 		for _, v := range vs {

@@ -10,6 +10,7 @@ import (
 
 	"convoy"
 	"convoy/internal/catalog"
+	"convoy/internal/filter"
 	"convoy/internal/id"
 	"convoy/internal/store"
 )
@@ -81,7 +82,7 @@ type filterContents struct {
 // viewSubscription shows s with its endpoint, unless p is nil.
 func viewSubscription(s *convoy.Subscription, p *catalog.Project) subscriptionView {
 	v := subscriptionView{
-		UID: s.ID, Name: s.Name, Type: "api", ProjectID: s.ProjectID, FilterConfig: filterView{EventTypes: s.EventTypes},
+		UID: s.ID, Name: s.Name, Type: "api", ProjectID: s.ProjectID, FilterConfig: filterView{EventTypes: s.EventTypes()},
 		Mode: s.Mode, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, DeletedAt: nullTime(s.DeletedAt),
 	}
 	if p == nil {
@@ -242,9 +243,10 @@ func (a *api) createSubscription(ctx context.Context, in *createSubscriptionInpu
 	now := a.now()
 	s := &convoy.Subscription{
 		ID: convoy.SubscriptionID(id.New(now)), ProjectID: p.ID, Name: req.Name, EndpointID: convoy.EndpointID(req.EndpointID),
-		EventTypes: []string{convoy.AnyEventType}, Mode: convoy.AtLeastOnce, CreatedAt: now, UpdatedAt: now,
+		Mode: convoy.AtLeastOnce, CreatedAt: now, UpdatedAt: now,
 	}
-	req.apply(s)
+	s.Filters = filter.ForTypes(s.ID, []string{convoy.AnyEventType}, nil, now)
+	req.apply(s, now)
 	if p.Config.MultipleEndpointSubscriptions {
 		err = a.Store.CreateSubscription(ctx, s)
 	} else {
@@ -264,9 +266,9 @@ func (a *api) createSubscription(ctx context.Context, in *createSubscriptionInpu
 var errSubscribed = convoy.E(convoy.Invalid, "a subscription for this endpoint already exists")
 
 // apply sets s to what a checked request asks for; what is empty stays.
-func (q *subscriptionRequest) apply(s *convoy.Subscription) {
+func (q *subscriptionRequest) apply(s *convoy.Subscription, now time.Time) {
 	if types := q.FilterConfig.eventTypes(); len(types) > 0 {
-		s.EventTypes = types
+		s.Filters = filter.ForTypes(s.ID, types, s.Filters, now)
 	}
 	if q.Name != "" {
 		s.Name = q.Name
@@ -358,8 +360,8 @@ func (a *api) updateSubscription(ctx context.Context, in *updateSubscriptionInpu
 		}
 		s.EndpointID = moved
 	}
-	req.apply(s)
 	s.UpdatedAt = a.now()
+	req.apply(s, s.UpdatedAt)
 	if err := a.Store.UpdateSubscription(ctx, s); err != nil {
 		return none, refuse(err, "failed to find subscription")
 	}

@@ -141,7 +141,7 @@ func TestReadsOnce(t *testing.T) {
 	for i := range 2 {
 		sub := &convoy.Subscription{
 			ID: convoy.SubscriptionID(id.New(now.Add(time.Duration(i) * time.Second))), ProjectID: b.project.ID, EndpointID: e.ID,
-			EventTypes: []string{"a.*"}, Mode: convoy.AtLeastOnce, CreatedAt: now, UpdatedAt: now,
+			Filters: []convoy.Filter{{ID: "f", EventType: "a.*", EnabledAt: now.Truncate(time.Microsecond).UTC()}}, Mode: convoy.AtLeastOnce, CreatedAt: now, UpdatedAt: now,
 		}
 		if err := b.src.CreateSubscription(t.Context(), sub); err != nil {
 			t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 // its bytes, a list is its length and its elements, a time is Unix
 // microseconds as a signed varint. Entries live for seconds, but a new release
 // may read what an older one wrote, so a change of the order is a new version.
-const codecVersion = 1
+const codecVersion = 2
 
 var errCorrupt = errors.New("corrupt log entry")
 
@@ -27,6 +27,9 @@ func appendEvents(buf []byte, events []*convoy.Event) []byte {
 		buf = appendText(buf, string(e.ProjectID))
 		buf = appendText(buf, e.Type)
 		buf = appendText(buf, string(e.SourceID))
+		buf = appendText(buf, string(e.Kind)) // from here to TargetURL: since version 2
+		buf = appendText(buf, e.OwnerID)
+		buf = appendText(buf, e.TargetURL)
 		buf = binary.AppendUvarint(buf, uint64(len(e.Endpoints)))
 		for _, id := range e.Endpoints {
 			buf = appendText(buf, string(id))
@@ -59,8 +62,9 @@ func parseEvents(buf []byte) ([]*convoy.Event, error) {
 	if len(buf) == 0 {
 		return nil, errCorrupt
 	}
-	if buf[0] != codecVersion {
-		return nil, fmt.Errorf("log entry of version %d, want %d", buf[0], codecVersion)
+	version := buf[0]
+	if version < 1 || version > codecVersion {
+		return nil, fmt.Errorf("log entry of version %d, want at most %d", version, codecVersion)
 	}
 	d := decoder{buf: buf[1:]}
 	var events []*convoy.Event
@@ -68,6 +72,9 @@ func parseEvents(buf []byte) ([]*convoy.Event, error) {
 		e := &convoy.Event{
 			ID: convoy.EventID(d.text()), ProjectID: convoy.ProjectID(d.text()), Type: d.text(),
 			SourceID: convoy.SourceID(d.text()), Status: convoy.EventPending,
+		}
+		if version >= 2 {
+			e.Kind, e.OwnerID, e.TargetURL = convoy.EventKind(d.text()), d.text(), d.text()
 		}
 		for range d.count() {
 			e.Endpoints = append(e.Endpoints, convoy.EndpointID(d.text()))

@@ -21,7 +21,8 @@ func anyEvent() *rapid.Generator[*convoy.Event] {
 		at := time.UnixMicro(rapid.Int64Range(0, 1<<52).Draw(r, "at")).UTC()
 		e := &convoy.Event{
 			ID: convoy.EventID(text.Draw(r, "id")), ProjectID: convoy.ProjectID(text.Draw(r, "project")), Type: text.Draw(r, "type"),
-			SourceID: convoy.SourceID(text.Draw(r, "source")), Data: rapid.SliceOf(rapid.Byte()).Draw(r, "data"),
+			SourceID: convoy.SourceID(text.Draw(r, "source")), Kind: convoy.EventKind(text.Draw(r, "kind")),
+			OwnerID: text.Draw(r, "owner"), TargetURL: text.Draw(r, "target"), Data: rapid.SliceOf(rapid.Byte()).Draw(r, "data"),
 			Headers:        rapid.MapOf(text, rapid.SliceOfN(text, 0, 4)).Draw(r, "headers"),
 			IdempotencyKey: text.Draw(r, "key"), URLQuery: text.Draw(r, "query"), URLPath: text.Draw(r, "path"),
 			Status: convoy.EventPending, AcknowledgedAt: at, CreatedAt: at, UpdatedAt: at,
@@ -76,8 +77,26 @@ func TestCodecCut(t *testing.T) {
 			t.Errorf("cut at %d of %d: %d events and no error", n, len(entry), len(got))
 		}
 	}
-	if _, err := parseEvents(append([]byte{codecVersion + 1}, entry[1:]...)); err == nil || !strings.Contains(err.Error(), "version 2") {
+	if _, err := parseEvents(append([]byte{codecVersion + 1}, entry[1:]...)); err == nil || !strings.Contains(err.Error(), "version 3") {
 		t.Errorf("an entry of another version: %v", err)
+	}
+}
+
+// TestCodecOlder reads what the release before wrote: no kind, owner and target.
+func TestCodecOlder(t *testing.T) {
+	t.Parallel()
+	entry := []byte("\x01\x01I\x01P\x01t\x01S\x01\x01E\x00\x02{}\x01k\x01q\x01p\x02")
+	got, err := parseEvents(entry)
+	if err != nil || len(got) != 1 {
+		t.Fatalf("%d events, %v", len(got), err)
+	}
+	at := time.UnixMicro(1).UTC()
+	want := &convoy.Event{
+		ID: "I", ProjectID: "P", Type: "t", SourceID: "S", Endpoints: []convoy.EndpointID{"E"}, Data: []byte("{}"),
+		IdempotencyKey: "k", URLQuery: "q", URLPath: "p", Status: convoy.EventPending, AcknowledgedAt: at, CreatedAt: at, UpdatedAt: at,
+	}
+	if diff := cmp.Diff(want, got[0]); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -87,9 +106,9 @@ func TestCodecBoundsMemory(t *testing.T) {
 	huge := []byte{0xff, 0xff, 0xff, 0xff, 0x07} // 2^31-1 as a varint
 	for name, entry := range map[string][]byte{
 		"id":      append([]byte{codecVersion}, huge...),
-		"list":    append([]byte{codecVersion, 0, 0, 0, 0}, huge...),
-		"headers": append([]byte{codecVersion, 0, 0, 0, 0, 0}, huge...),
-		"values":  append([]byte{codecVersion, 0, 0, 0, 0, 0, 1, 0}, huge...),
+		"list":    append([]byte{codecVersion, 0, 0, 0, 0, 0, 0, 0}, huge...),
+		"headers": append([]byte{codecVersion, 0, 0, 0, 0, 0, 0, 0, 0}, huge...),
+		"values":  append([]byte{codecVersion, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0}, huge...),
 	} {
 		var err error
 		var before, after runtime.MemStats

@@ -13,6 +13,7 @@ import (
 
 	"convoy"
 	"convoy/internal/catalog"
+	"convoy/internal/filter"
 	"convoy/internal/id"
 )
 
@@ -128,7 +129,7 @@ func (b *batch) route(ctx context.Context, e *convoy.Event) (ds []*convoy.Delive
 		known = true
 		n := len(ds)
 		for _, s := range subs {
-			if s.Matches(e.Type) {
+			if s.Filter(e.Type) != nil {
 				ds = append(ds, b.delivery(view, endpoint, s, e))
 			}
 		}
@@ -175,9 +176,9 @@ func (b *batch) endpoint(ctx context.Context, view **catalog.Project, eid convoy
 		}
 		sub := &convoy.Subscription{
 			ID: convoy.SubscriptionID(id.New(b.now)), ProjectID: project, Name: endpoint.Name + "-subscription",
-			EndpointID: eid, EventTypes: []string{convoy.AnyEventType}, Mode: convoy.AtLeastOnce,
-			CreatedAt: b.now, UpdatedAt: b.now,
+			EndpointID: eid, Mode: convoy.AtLeastOnce, CreatedAt: b.now, UpdatedAt: b.now,
 		}
+		sub.Filters = filter.ForTypes(sub.ID, []string{convoy.AnyEventType}, nil, b.now)
 		if _, err := b.subscriptions.EnsureSubscription(ctx, sub); err != nil {
 			return nil, nil, fmt.Errorf("catch-all subscription: %w", err)
 		}

@@ -16,6 +16,7 @@ import (
 	"convoy"
 	"convoy/internal/bus"
 	"convoy/internal/catalog"
+	"convoy/internal/filter"
 	"convoy/internal/id"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
@@ -103,9 +104,10 @@ func (b *bundle) endpoint(t *testing.T, status convoy.EndpointStatus, types ...[
 	}
 	for _, tt := range types {
 		sub := &convoy.Subscription{
-			ID: convoy.SubscriptionID(id.New(now)), ProjectID: b.project.ID, EndpointID: e.ID, EventTypes: tt,
+			ID: convoy.SubscriptionID(id.New(now)), ProjectID: b.project.ID, EndpointID: e.ID,
 			Mode: convoy.AtMostOnce, CreatedAt: now, UpdatedAt: now,
 		}
+		sub.Filters = filter.ForTypes(sub.ID, tt, nil, now)
 		if err := b.store.CreateSubscription(t.Context(), sub); err != nil {
 			t.Fatal(err)
 		}
@@ -293,7 +295,7 @@ func TestCatchAll(t *testing.T) {
 			if err != nil || len(stored) != 1 || len(subs) != 1 || !subs[stored[0].ID] {
 				t.Fatalf("%d subscriptions are stored, %d were used, %v; want one", len(stored), len(subs), err)
 			}
-			if s := stored[0]; !slices.Equal(s.EventTypes, []string{"*"}) || s.Mode != convoy.AtLeastOnce || s.EndpointID != to || s.Name != "till-subscription" {
+			if s := stored[0]; !slices.Equal(s.EventTypes(), []string{"*"}) || s.Mode != convoy.AtLeastOnce || s.EndpointID != to || s.Name != "till-subscription" {
 				t.Errorf("subscription %+v", s)
 			}
 		})

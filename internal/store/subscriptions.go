@@ -7,27 +7,73 @@ import (
 	"time"
 
 	"convoy"
+	"convoy/internal/id"
 	"convoy/internal/store/sqldb"
 )
 
 const subscriptionMissing = "subscription not found"
 
-const subscriptionCols = `s.id, s.project_id, s.name, s.endpoint_id, s.event_types, s.mode, s.created_at, s.updated_at, s.deleted_at`
+const subscriptionCols = `s.id, s.project_id, s.name, s.endpoint_id, s.source_id, s.filters, s.function, s.mode,
+	s.retry_type, s.retry_interval, s.retry_limit, s.rate_limit, s.rate_limit_duration, s.alert, s.created_at, s.updated_at, s.deleted_at`
 
 func scanSubscription(row sqldb.Row) (*convoy.Subscription, error) {
 	var (
 		sub                       convoy.Subscription
-		types                     []byte
+		filters, alert            []byte
+		retry                     convoy.RetryPolicy
+		interval                  int64
 		created, updated, deleted int64
 	)
-	if err := row.Scan(&sub.ID, &sub.ProjectID, &sub.Name, &sub.EndpointID, &types, &sub.Mode, &created, &updated, &deleted); err != nil {
+	if err := row.Scan(&sub.ID, &sub.ProjectID, &sub.Name, &sub.EndpointID, &sub.SourceID, &filters, &sub.Function, &sub.Mode,
+		&retry.Type, &interval, &retry.Limit, &sub.RateLimit.Count, &sub.RateLimit.Duration, &alert, &created, &updated, &deleted); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(types, &sub.EventTypes); err != nil {
-		return nil, fmt.Errorf("event types of subscription %s: %w", sub.ID, err)
+	if retry.Type != "" {
+		retry.Interval = time.Duration(interval) * time.Microsecond
+		sub.Retry = &retry
+	}
+	if err := json.Unmarshal(filters, &sub.Filters); err != nil {
+		return nil, fmt.Errorf("filters of subscription %s: %w", sub.ID, err)
+	}
+	if err := json.Unmarshal(alert, &sub.Alert); err != nil {
+		return nil, fmt.Errorf("alert of subscription %s: %w", sub.ID, err)
 	}
 	sub.CreatedAt, sub.UpdatedAt, sub.DeletedAt = instant(created), instant(updated), instant(deleted)
+	for i := range sub.Filters { // the first schema's had no id and no time of their own
+		if f := &sub.Filters[i]; f.ID == "" {
+			f.ID = convoy.FilterID(id.Derive(sub.CreatedAt, string(sub.ID), f.EventType))
+			f.EnabledAt = sub.CreatedAt
+		}
+	}
 	return &sub, nil
+}
+
+// subscriptionText are the parts of a subscription that are stored as documents
+// or not at all.
+type subscriptionText struct {
+	filters, alert string
+	retry          convoy.RetryPolicy
+}
+
+func subscriptionTexts(sub *convoy.Subscription) (subscriptionText, error) {
+	var (
+		t   subscriptionText
+		err error
+	)
+	list := sub.Filters
+	if list == nil {
+		list = []convoy.Filter{}
+	}
+	if t.filters, err = document(list); err != nil {
+		return t, err
+	}
+	if t.alert, err = document(sub.Alert); err != nil {
+		return t, err
+	}
+	if sub.Retry != nil {
+		t.retry = *sub.Retry
+	}
+	return t, nil
 }
 
 // CreateSubscription stores a new subscription, also when the endpoint has
@@ -74,13 +120,15 @@ func (s *Store) EnsureSubscription(ctx context.Context, sub *convoy.Subscription
 }
 
 func insertSubscription(ctx context.Context, tx sqldb.Tx, sub *convoy.Subscription) error {
-	types, err := document(sub.EventTypes)
+	t, err := subscriptionTexts(sub)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO subscriptions (id, project_id, name, endpoint_id, event_types, mode, created_at, updated_at, deleted_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		sub.ID, sub.ProjectID, sub.Name, sub.EndpointID, types, sub.Mode,
+	_, err = tx.Exec(ctx, `INSERT INTO subscriptions (id, project_id, name, endpoint_id, source_id, filters, function, mode,
+		retry_type, retry_interval, retry_limit, rate_limit, rate_limit_duration, alert, created_at, updated_at, deleted_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+		sub.ID, sub.ProjectID, sub.Name, sub.EndpointID, sub.SourceID, t.filters, sub.Function, sub.Mode,
+		t.retry.Type, t.retry.Interval.Microseconds(), t.retry.Limit, sub.RateLimit.Count, int64(sub.RateLimit.Duration), t.alert,
 		micros(sub.CreatedAt), micros(sub.UpdatedAt), micros(sub.DeletedAt))
 	return err
 }
@@ -131,13 +179,16 @@ func (s *Store) AllSubscriptions(ctx context.Context, project convoy.ProjectID) 
 
 // UpdateSubscription writes a subscription's settings. Its id and project stay.
 func (s *Store) UpdateSubscription(ctx context.Context, sub *convoy.Subscription) error {
-	types, err := document(sub.EventTypes)
+	t, err := subscriptionTexts(sub)
 	if err != nil {
 		return fmt.Errorf("update subscription: %w", err)
 	}
-	n, err := s.exec(ctx, `UPDATE subscriptions SET name = $1, endpoint_id = $2, event_types = $3, mode = $4, updated_at = $5
-		WHERE id = $6 AND project_id = $7 AND deleted_at = 0`,
-		sub.Name, sub.EndpointID, types, sub.Mode, micros(sub.UpdatedAt), sub.ID, sub.ProjectID)
+	n, err := s.exec(ctx, `UPDATE subscriptions SET name = $1, endpoint_id = $2, source_id = $3, filters = $4, function = $5, mode = $6,
+		retry_type = $7, retry_interval = $8, retry_limit = $9, rate_limit = $10, rate_limit_duration = $11, alert = $12, updated_at = $13
+		WHERE id = $14 AND project_id = $15 AND deleted_at = 0`,
+		sub.Name, sub.EndpointID, sub.SourceID, t.filters, sub.Function, sub.Mode,
+		t.retry.Type, t.retry.Interval.Microseconds(), t.retry.Limit, sub.RateLimit.Count, int64(sub.RateLimit.Duration), t.alert,
+		micros(sub.UpdatedAt), sub.ID, sub.ProjectID)
 	if err := changed(n, err, subscriptionMissing); err != nil {
 		return fmt.Errorf("update subscription: %w", err)
 	}

@@ -189,7 +189,9 @@ func subscriptions(t *testing.T, f *Fixture) {
 	stray.EndpointID = foreign.ID // of another project
 	refused(t, f.S.CreateSubscription(ctx, stray), convoy.NotFound, "endpoint not found")
 
-	subs[1].Name, subs[1].EventTypes, subs[1].Mode, subs[1].UpdatedAt = "Renamed", []string{"*"}, convoy.AtMostOnce, f.Now.Add(time.Second)
+	subs[1].Name, subs[1].Mode, subs[1].UpdatedAt = "Renamed", convoy.AtMostOnce, f.Now.Add(time.Second)
+	subs[1].Filters = []convoy.Filter{{ID: "f3", EventType: "*", EnabledAt: f.Now}}
+	subs[1].SourceID, subs[1].Function, subs[1].Retry = "", "", nil
 	ok(t, f.S.UpdateSubscription(ctx, subs[1]))
 	for _, tt := range []struct {
 		filter store.SubscriptionFilter

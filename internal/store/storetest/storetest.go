@@ -225,14 +225,23 @@ func (f *Fixture) Endpoint(t testing.TB, p *convoy.Project) *convoy.Endpoint {
 func (f *Fixture) Subscription(e *convoy.Endpoint) *convoy.Subscription {
 	return &convoy.Subscription{
 		ID: convoy.SubscriptionID(f.ID(f.Now)), ProjectID: e.ProjectID, Name: fmt.Sprintf("subscription %d", f.next()),
-		EndpointID: e.ID, EventTypes: []string{"invoice.*", "user.created"}, Mode: convoy.AtLeastOnce, CreatedAt: f.Now, UpdatedAt: f.Now,
+		EndpointID: e.ID, SourceID: "source", Mode: convoy.AtLeastOnce, CreatedAt: f.Now, UpdatedAt: f.Now,
+		Filters: []convoy.Filter{
+			{ID: "f1", EventType: "invoice.*", EnabledAt: f.Now, Body: json.RawMessage(`{"amount":{"$gte":10}}`)},
+			{ID: "f2", EventType: "user.created"}, // switched off
+		},
+		Function:  "function transform(payload) { return payload }",
+		Retry:     &convoy.RetryPolicy{Type: convoy.RetryExponential, Interval: 3 * time.Second, Limit: 7},
+		RateLimit: convoy.RateLimitConfig{Count: 5, Duration: 60},
+		Alert:     convoy.AlertConfig{Count: 3, Threshold: time.Hour},
 	}
 }
 
 // Event makes an event accepted at a time, without storing it.
 func (f *Fixture) Event(p convoy.ProjectID, at time.Time) *convoy.Event {
 	return &convoy.Event{
-		ID: convoy.EventID(f.ID(at)), ProjectID: p, Type: "invoice.paid", SourceID: "source",
+		ID: convoy.EventID(f.ID(at)), ProjectID: p, Kind: convoy.KindFanout, Type: "invoice.paid", SourceID: "source",
+		OwnerID: "owner", TargetURL: "https://example.com/x",
 		Headers: map[string][]string{"X-Tenant": {"7", "8"}}, Data: []byte(`{"id": 9}`),
 		URLQuery: "a=1&b=2", URLPath: "/in", Status: convoy.EventSuccess,
 		AcknowledgedAt: at, CreatedAt: at, UpdatedAt: at,

@@ -36,7 +36,7 @@ var layers = []struct {
 	reason   string
 }{
 	{
-		"base", []string{"batch", "config", "filter", "function", "guard", "id", "redisconn", "run", "sign", "telemetry", "verify"},
+		"base", []string{"batch", "config", "filter", "function", "guard", "id", "oauth", "redisconn", "run", "sign", "telemetry", "verify"},
 		true, "tools that know no engine and no role, so that everyone can use them",
 	},
 	{
@@ -174,7 +174,7 @@ func walk(visit func(name string) error) error {
 			}
 			return nil
 		}
-		if !entry.Type().IsRegular() {
+		if !entry.Type().IsRegular() || name == ".git" { // a file in a worktree
 			return nil
 		}
 		return visit(filepath.ToSlash(name))

@@ -1,6 +1,9 @@
 package convoy
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // EndpointStatus says whether an endpoint takes deliveries.
 type EndpointStatus string
@@ -37,10 +40,11 @@ func (s Secret) Live(now time.Time) bool {
 
 // Authentication is what an endpoint asks of us, beside the signature.
 type Authentication struct {
-	// Type is "api_key" or "basic_auth"; empty for none.
+	// Type is "api_key", "basic_auth" or "oauth2"; empty for none.
 	Type   string      `json:"type"`
 	APIKey *APIKeyAuth `json:"api_key,omitempty"`
 	Basic  *BasicAuth  `json:"basic_auth,omitempty"`
+	OAuth2 *OAuth2Auth `json:"oauth2,omitempty"`
 }
 
 // APIKeyAuth sends one header.
@@ -53,6 +57,52 @@ type APIKeyAuth struct {
 type BasicAuth struct {
 	Username string `json:"username"`
 	Password string `json:"password"`
+}
+
+// Ways to authenticate to an OAuth 2.0 token endpoint.
+const (
+	OAuth2SharedSecret    = "shared_secret"
+	OAuth2ClientAssertion = "client_assertion"
+)
+
+// OAuth2Auth sends an access token got by the client credentials grant (RFC
+// 6749 §4.4).
+type OAuth2Auth struct {
+	// URL is the token endpoint.
+	URL      string `json:"url"`
+	ClientID string `json:"client_id"`
+	// AuthenticationType is [OAuth2SharedSecret], with ClientSecret; or
+	// [OAuth2ClientAssertion] (RFC 7523), with a signed JWT.
+	AuthenticationType string `json:"authentication_type"`
+	GrantType          string `json:"grant_type,omitempty"`
+	Scope              string `json:"scope,omitempty"`
+	Audience           string `json:"audience,omitempty"`
+	ClientSecret       string `json:"client_secret,omitempty"`
+	// SigningKey is a private JSON Web Key (RFC 7517).
+	SigningKey       json.RawMessage `json:"signing_key,omitempty"`
+	SigningAlgorithm string          `json:"signing_algorithm,omitempty"`
+	Issuer           string          `json:"issuer,omitempty"`
+	Subject          string          `json:"subject,omitempty"`
+	// FieldMapping names the fields of an answer that is not as RFC 6749 §5.1 says.
+	FieldMapping *OAuth2Fields `json:"field_mapping,omitempty"`
+	// ExpiryTimeUnit is the unit of expires_in: "seconds" unless it is
+	// "milliseconds", "minutes" or "hours".
+	ExpiryTimeUnit string `json:"expiry_time_unit,omitempty"`
+}
+
+// OAuth2Fields are names in a token endpoint's answer; empty ones are the
+// standard's.
+type OAuth2Fields struct {
+	AccessToken string `json:"access_token,omitempty"`
+	TokenType   string `json:"token_type,omitempty"`
+	ExpiresIn   string `json:"expires_in,omitempty"`
+}
+
+// ClientCertificate is what we show an endpoint that asks who we are: PEM texts,
+// both or neither.
+type ClientCertificate struct {
+	Cert string `json:"client_cert,omitempty"`
+	Key  string `json:"client_key,omitempty"`
 }
 
 // Endpoint is a URL that takes deliveries.
@@ -81,6 +131,7 @@ type Endpoint struct {
 	RateLimitDuration time.Duration
 	ContentType       string
 	Authentication    Authentication
+	ClientCertificate ClientCertificate
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 	DeletedAt         time.Time

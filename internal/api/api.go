@@ -20,6 +20,7 @@ import (
 
 	"convoy"
 	"convoy/internal/catalog"
+	"convoy/internal/oauth"
 	"convoy/internal/store"
 	"convoy/internal/telemetry"
 )
@@ -54,6 +55,11 @@ type pinger interface {
 	Ping(ctx context.Context, url string) error
 }
 
+// tokenTester asks an OAuth 2.0 token endpoint for a token.
+type tokenTester interface {
+	Fetch(ctx context.Context, a *convoy.OAuth2Auth) (oauth.Token, error)
+}
+
 // Check is one thing that must work for the process to take requests.
 type Check struct {
 	// Name is shown by /readyz.
@@ -69,6 +75,8 @@ type Config struct {
 	Guard     urlChecker
 	// Ping checks https endpoints when they are saved; nil leaves that out.
 	Ping pinger
+	// Tokens tries OAuth 2.0 configurations out.
+	Tokens tokenTester
 	// Ready are the checks of /readyz; optional.
 	Ready []Check
 	Log   *slog.Logger
@@ -109,8 +117,8 @@ type api struct {
 
 // New makes the handler.
 func New(cfg Config) (http.Handler, error) {
-	if cfg.Store == nil || cfg.Catalog == nil || cfg.Publisher == nil || cfg.Guard == nil || cfg.Log == nil {
-		return nil, errors.New("api: store, catalog, publisher, guard and log are required")
+	if cfg.Store == nil || cfg.Catalog == nil || cfg.Publisher == nil || cfg.Guard == nil || cfg.Tokens == nil || cfg.Log == nil {
+		return nil, errors.New("api: store, catalog, publisher, guard, tokens and log are required")
 	}
 	if cfg.MaxBody <= 0 {
 		cfg.MaxBody = DefaultMaxBody

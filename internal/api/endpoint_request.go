@@ -5,7 +5,6 @@ import (
 	"net/mail"
 	"reflect"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,13 +20,6 @@ const (
 
 	contentJSON = "application/json"
 	contentForm = "application/x-www-form-urlencoded"
-
-	authAPIKey = "api_key"
-	authBasic  = "basic_auth"
-	authOAuth2 = "oauth2"
-
-	// redacted stands for a password in answers; sent back, it keeps the old.
-	redacted = "[REDACTED]"
 )
 
 type endpointRequest struct {
@@ -46,15 +38,15 @@ type endpointRequest struct {
 	RateLimitDuration  seconds               `json:"rate_limit_duration,omitempty"`
 	ContentType        string                `json:"content_type,omitempty" enum:"application/json,application/x-www-form-urlencoded"`
 	Authentication     *authenticationObject `json:"authentication,omitempty"`
-	ClientCert         json.RawMessage       `json:"mtls_client_cert,omitempty" hidden:"true"`
+	ClientCert         *clientCertObject     `json:"mtls_client_cert,omitempty" doc:"An update keeps what is absent; two empty texts remove it"`
 	AppID              string                `json:"AppID,omitempty" hidden:"true"`
 }
 
 type authenticationObject struct {
-	Type   string             `json:"type,omitempty" enum:"api_key,basic_auth"`
+	Type   string             `json:"type,omitempty" enum:"api_key,basic_auth,oauth2"`
 	APIKey *convoy.APIKeyAuth `json:"api_key,omitempty"`
 	Basic  *convoy.BasicAuth  `json:"basic_auth,omitempty"`
-	OAuth2 json.RawMessage    `json:"oauth2,omitempty" hidden:"true"`
+	OAuth2 *oauth2Object      `json:"oauth2,omitempty"`
 }
 
 // seconds is a duration in a request: a number of seconds, or for old versions
@@ -118,17 +110,17 @@ func (q *endpointRequest) apply(e *convoy.Endpoint, p *convoy.Project, version a
 	if q.ContentType != "" && q.ContentType != contentJSON && q.ContentType != contentForm {
 		found.add("content_type", "must be "+contentJSON+" or "+contentForm)
 	}
-	if !emptyJSON(q.ClientCert) {
-		found.add("mtls_client_cert", textUnsupported)
-	}
 	if err := found.err(); err != nil {
 		return err
 	}
 	if err := guard.CheckURL(q.URL, p.Config.SSL.EnforceSecureEndpoints); err != nil {
 		return err
 	}
-	authentication, err := q.Authentication.check(e.Authentication)
+	authentication, err := q.Authentication.check(e.Authentication, guard)
 	if err != nil {
+		return err
+	}
+	if e.ClientCertificate, err = q.ClientCert.check(e.ClientCertificate); err != nil {
 		return err
 	}
 	e.URL, e.Name, e.Description, e.Authentication = q.URL, q.Name, q.Description, authentication // absent clears
@@ -211,45 +203,4 @@ func (q *endpointRequest) checkNumbers(found *problems) {
 	}
 	checkRange(found, "rate_limit", q.RateLimit, 0, maxCount)
 	checkMost(found, "rate_limit_duration", q.RateLimitDuration.n, maxSeconds)
-}
-
-// check returns the authentication that a request asks for; an absent one is
-// none. old is what the endpoint has.
-func (q *authenticationObject) check(old convoy.Authentication) (convoy.Authentication, error) {
-	var none convoy.Authentication
-	if q == nil || q.Type == "" {
-		return none, nil
-	}
-	var found problems
-	switch q.Type {
-	case authAPIKey:
-		switch k := q.APIKey; {
-		case k == nil || k.HeaderValue == "":
-			return none, convoy.E(convoy.Invalid, "api key field is required")
-		case k.HeaderName == "":
-			return none, convoy.E(convoy.Invalid, "api key header_name is required")
-		case len(k.HeaderName) > maxName || !validHeaderName(k.HeaderName):
-			found.add("header_name", "must be an HTTP header name")
-		case len(k.HeaderValue) > maxCredential || badText(k.HeaderValue, maxCredential) != "" || !validHeaderValue(k.HeaderValue):
-			found.add("header_value", "must be an HTTP header value of at most "+itoa(maxCredential)+" bytes")
-		}
-		return convoy.Authentication{Type: authAPIKey, APIKey: q.APIKey}, found.err()
-	case authBasic:
-		b := q.Basic
-		if b == nil {
-			b = &convoy.BasicAuth{}
-		}
-		if b.Password == redacted && old.Basic != nil {
-			b.Password = old.Basic.Password
-		}
-		found.required("username", b.Username, maxName, "basic auth username is required")
-		found.required("password", b.Password, maxCredential, "basic auth password is required")
-		if strings.Contains(b.Username, ":") {
-			found.add("username", "must not contain a colon") // RFC 7617, section 2
-		}
-		return convoy.Authentication{Type: authBasic, Basic: b}, found.err()
-	case authOAuth2:
-		return none, invalid("authentication", "type oauth2 "+textUnsupported)
-	}
-	return none, invalid("authentication", "unsupported type, must be api_key or basic_auth")
 }

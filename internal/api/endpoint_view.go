@@ -34,6 +34,7 @@ type endpointView struct {
 	SuccessCount       *int64                `json:"success_count"`
 	FailureCount       *int64                `json:"failure_count"`
 	RetryCount         *int64                `json:"retry_count"`
+	ClientCert         *clientCertObject     `json:"mtls_client_cert,omitempty"`
 	CreatedAt          time.Time             `json:"created_at"`
 	UpdatedAt          time.Time             `json:"updated_at"`
 	DeletedAt          *time.Time            `json:"deleted_at"`
@@ -65,15 +66,21 @@ func viewEndpoint(e *convoy.Endpoint, version apiVersion) *endpointView {
 		TeamsWebhookURL: e.TeamsWebhookURL, SupportEmail: e.SupportEmail, Status: e.Status,
 		HTTPTimeout: int64(e.Timeout() / time.Second), Authentication: viewAuthentication(e.Authentication),
 		RateLimit: e.RateLimit, RateLimitDuration: int64(e.RateLimitDuration / time.Second), ContentType: e.ContentType,
-		CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt, DeletedAt: nullTime(e.DeletedAt), version: version,
+		ClientCert: viewClientCert(e.ClientCertificate),
+		CreatedAt:  e.CreatedAt, UpdatedAt: e.UpdatedAt, DeletedAt: nullTime(e.DeletedAt), version: version,
 	}
 }
 
-// viewAuthentication hides the password. An API key is shown, as it always was.
+// viewAuthentication hides the password. API keys and OAuth 2.0 secrets are shown,
+// as they always were.
 func viewAuthentication(a convoy.Authentication) *authenticationObject {
 	v := &authenticationObject{Type: a.Type, APIKey: a.APIKey}
 	if a.Basic != nil {
 		v.Basic = &convoy.BasicAuth{Username: a.Basic.Username, Password: redacted}
+	}
+	if a.OAuth2 != nil {
+		o := oauth2Object(*a.OAuth2)
+		v.OAuth2 = &o
 	}
 	return v
 }

@@ -31,6 +31,15 @@ func (a *api) endpointRoutes(r *registrar) {
 		status: http.StatusOK, message: "Endpoints fetched successfully",
 	}, a.endpoints)
 	handle(r, operation{
+		id: "TestOAuth2Connection", method: http.MethodPost, path: all + "/oauth2/test", tag: tag, summary: "Try an OAuth 2.0 configuration out",
+		status: http.StatusOK, message: "OAuth2 connection test successful",
+	}, a.testOAuth2)
+	handle(r, operation{
+		id: "GetEndpointPeriodFailureRates", method: http.MethodGet, path: all + "/period-failure-rates", tag: tag,
+		summary: "Count what became of endpoints' deliveries",
+		status:  http.StatusOK, message: "Endpoint period failure rates fetched successfully",
+	}, a.failureRates)
+	handle(r, operation{
 		id: "GetEndpoint", method: http.MethodGet, path: one, tag: tag, summary: "Get an endpoint",
 		status: http.StatusOK, message: "Endpoint fetched successfully",
 	}, a.endpoint)

@@ -25,6 +25,7 @@ import (
 	"convoy/internal/catalog"
 	"convoy/internal/guard"
 	"convoy/internal/id"
+	"convoy/internal/oauth"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
 	"convoy/internal/testenv"
@@ -161,6 +162,7 @@ func setup(t testing.TB, db sqldb.DB, change ...func(*Config)) *fixture {
 	f.publisher = &direct{store: f.store}
 	cfg := Config{
 		Store: f.store, Catalog: f.catalog, Publisher: f.publisher, Guard: guard.New(guard.Config{}), Log: log,
+		Tokens:  oauth.New(http.DefaultTransport, time.Now),
 		Version: "test", Clock: func() time.Time { return now },
 	}
 	for _, c := range change {

@@ -17,6 +17,7 @@ import (
 
 	"convoy"
 	"convoy/internal/guard"
+	"convoy/internal/oauth"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
 )
@@ -327,7 +328,7 @@ func BenchmarkPublish(b *testing.B) {
 	f := setup(b, openSQLite(b))
 	endpoint := string(f.endpoint("a"))
 	h, err := New(Config{
-		Store: f.store, Catalog: f.catalog, Publisher: nullPublisher{}, Guard: guard.New(guard.Config{}),
+		Store: f.store, Catalog: f.catalog, Publisher: nullPublisher{}, Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), // Info, as in production
 	})
 	if err != nil {

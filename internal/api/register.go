@@ -102,7 +102,11 @@ func handle[I, T any](r *registrar, op operation, fn func(ctx context.Context, i
 		if err != nil {
 			return r.api.refusal(ctx, err), nil
 		}
-		body, err := encode(envelope[T]{Status: true, Message: op.message, Data: data})
+		message := op.message
+		if m, ok := any(data).(interface{ message() string }); ok {
+			message = m.message() // it depends on the result
+		}
+		body, err := encode(envelope[T]{Status: true, Message: message, Data: data})
 		if err != nil {
 			return r.api.refusal(ctx, err), nil
 		}

@@ -10,6 +10,7 @@ import (
 	"convoy"
 	"convoy/internal/catalog"
 	"convoy/internal/deliver"
+	"convoy/internal/oauth"
 	"convoy/internal/route"
 	"convoy/internal/store"
 )
@@ -69,6 +70,15 @@ func (p *process) pinger() interface {
 		},
 		methods: p.Config.Dispatcher.PingMethods, agent: "Convoy/" + p.Version,
 	}
+}
+
+// apiTokens tries OAuth 2.0 configurations out.
+func (p *process) apiTokens() *oauth.Client {
+	roots, err := authorities(p.Config.Dispatcher)
+	if err != nil {
+		roots = nil // makeDeliverer reports it where it matters
+	}
+	return p.tokens(roots)
 }
 
 type ping struct {

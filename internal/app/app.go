@@ -21,6 +21,7 @@ import (
 	"convoy/internal/guard"
 	"convoy/internal/id"
 	"convoy/internal/intake"
+	"convoy/internal/oauth"
 	"convoy/internal/queue"
 	"convoy/internal/run"
 	"convoy/internal/schedule"
@@ -137,13 +138,14 @@ func (p *process) makeDeliverer() error {
 	if err != nil {
 		return err
 	}
+	transport := deliver.NewTransport(deliver.TransportConfig{
+		Dialer:             p.guard.Dialer(10*time.Second, 30*time.Second),
+		InsecureSkipVerify: c.InsecureSkipVerify, RootCAs: roots, PerEndpoint: c.EndpointConcurrency,
+	})
 	p.deliverer = deliver.New(deliver.Config{
 		Store: p.engines.store, Projects: p.catalog, Queue: p.engines.queue,
-		Disabler: disabler{p.engines.store, p.catalog},
-		Transport: deliver.NewTransport(deliver.TransportConfig{
-			Dialer:             p.guard.Dialer(10*time.Second, 30*time.Second),
-			InsecureSkipVerify: c.InsecureSkipVerify, RootCAs: roots, PerEndpoint: c.EndpointConcurrency,
-		}),
+		Disabler:  disabler{p.engines.store, p.catalog},
+		Transport: transport, Showing: deliver.Showing(transport), Tokens: p.tokens(roots),
 		QueueIsStore: p.engines.queueIsStore,
 		Concurrency:  p.Config.ConsumerPoolSize, PerEndpoint: c.EndpointConcurrency,
 		StartLimit:  intake.StartLimit,
@@ -154,6 +156,14 @@ func (p *process) makeDeliverer() error {
 	})
 	p.stage("deliver", p.deliverer.Run)
 	return nil
+}
+
+// tokens gets OAuth 2.0 tokens. Its certificate checks cannot be switched off:
+// it sends secrets.
+func (p *process) tokens(roots *x509.CertPool) *oauth.Client {
+	return oauth.New(deliver.NewTransport(deliver.TransportConfig{
+		Dialer: p.guard.Dialer(10*time.Second, 30*time.Second), RootCAs: roots, PerEndpoint: 4,
+	}), time.Now)
 }
 
 // authorities are the system's and those of the configuration.
@@ -218,7 +228,7 @@ func (p *process) handler(cfg intake.Config, persister *intake.Persister) (http.
 	}
 	h, err := api.New(api.Config{
 		Store: p.engines.store, Catalog: p.catalog, Publisher: p.publisher(cfg, persister), Guard: p.guard,
-		Ping: p.pinger(), Ready: checks, Log: p.log("api"), Metrics: p.metrics, Version: p.Version,
+		Ping: p.pinger(), Tokens: p.apiTokens(), Ready: checks, Log: p.log("api"), Metrics: p.metrics, Version: p.Version,
 		APIVersion: p.Config.APIVersion, RootPath: p.Config.RootPath, MaxBody: p.Config.Server.HTTP.MaxBodySize,
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ package deliver
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -44,6 +45,10 @@ type Config struct {
 	Queue     queue.Queue
 	Disabler  disabler
 	Transport http.RoundTripper
+	// Showing makes the transports of endpoints that ask for a client
+	// certificate, and Tokens gets the tokens of those that ask for one.
+	Showing func(tls.Certificate) *http.Transport
+	Tokens  tokens
 	// QueueIsStore says that the queue is the deliveries table, so a retry
 	// needs no push.
 	QueueIsStore bool
@@ -106,7 +111,8 @@ type Deliverer struct {
 func New(cfg Config) *Deliverer {
 	d := &Deliverer{cfg: cfg}
 	d.lanes = newLanes(limits{jobs: bufferJobs, bytes: bufferBytes, inFlight: cfg.Concurrency, perEndpoint: cfg.PerEndpoint}, func() { d.spawn() })
-	d.sender = sender{transport: cfg.Transport, userAgent: cfg.UserAgent, maxResponse: cfg.MaxResponse, now: cfg.Now}
+	d.targets.identities = &identities{show: cfg.Showing}
+	d.sender = sender{transport: cfg.Transport, tokens: cfg.Tokens, userAgent: cfg.UserAgent, maxResponse: cfg.MaxResponse, now: cfg.Now}
 	d.records = batch.New(batch.Config{
 		MaxItems: 512, MaxBytes: 4 << 20,
 		// Each pending item is a request already made: when recording falls

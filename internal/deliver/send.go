@@ -12,14 +12,23 @@ import (
 
 	"convoy"
 	"convoy/internal/id"
+	"convoy/internal/oauth"
 )
 
 // sender makes one HTTP request at a time per call.
 type sender struct {
 	transport   http.RoundTripper
+	tokens      tokens
 	userAgent   string
 	maxResponse int
 	now         func() time.Time
+}
+
+// tokens gets OAuth 2.0 access tokens.
+type tokens interface {
+	Token(ctx context.Context, a *convoy.OAuth2Auth) (oauth.Token, error)
+	// Refused says that the endpoint did not take the token.
+	Refused(a *convoy.OAuth2Auth)
 }
 
 // errTimeout is what an attempt records when its endpoint's timeout passed.
@@ -38,11 +47,24 @@ func (s *sender) send(ctx context.Context, t *target, d *convoy.Delivery, e *con
 		a.Error = err.Error()
 		return result{err: err, permanent: true}, a
 	}
-	header := t.header(d, e, body, s.userAgent, now)
-	a.RequestHeaders = header
-
+	if !t.certEnd.IsZero() && now.After(t.certEnd) {
+		a.Error = "client certificate expired on " + t.certEnd.UTC().Format(time.DateOnly)
+		return result{err: errors.New(a.Error), permanent: true}, a
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, t.timeout, errTimeout)
 	defer cancel()
+	auth := t.authValue
+	if t.oauth != nil {
+		token, err := s.tokens.Token(ctx, t.oauth)
+		if err != nil { // the token endpoint may be back for the next try
+			a.Error = cleanText(err.Error())
+			return result{err: err}, a
+		}
+		auth = token.Header()
+	}
+	header := t.header(d, e, body, auth, s, now)
+	a.RequestHeaders = header
+
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		if addr, ok := info.Conn.RemoteAddr().(*net.TCPAddr); ok {
 			a.IP = addr.IP.String()
@@ -56,9 +78,12 @@ func (s *sender) send(ctx context.Context, t *target, d *convoy.Delivery, e *con
 		// again on a new one instead of failing.
 		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
 	}).WithContext(ctx)
-	res, err := s.transport.RoundTrip(req)
+	transport := s.transport
+	if t.transport != nil {
+		transport = t.transport
+	}
+	res, err := transport.RoundTrip(req)
 	if err != nil {
-
 		if cause := context.Cause(ctx); errors.Is(cause, errTimeout) {
 			err = errors.New("no response within " + t.timeout.String())
 		}
@@ -66,6 +91,9 @@ func (s *sender) send(ctx context.Context, t *target, d *convoy.Delivery, e *con
 		return result{err: err}, a
 	}
 	defer func() { _ = res.Body.Close() }() // the outcome is known
+	if res.StatusCode == http.StatusUnauthorized && t.oauth != nil {
+		s.tokens.Refused(t.oauth)
+	}
 	r := result{status: res.StatusCode, retryAfter: retryAfter(res.Header, now)}
 	a.RespondedAt = s.now()
 	a.HTTPStatus, a.ResponseHeaders = cleanText(res.Status), cleanHeader(res.Header)

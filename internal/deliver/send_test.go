@@ -90,6 +90,8 @@ type sending struct {
 	endpoint *convoy.Endpoint
 	project  convoy.ProjectConfig
 	event    *convoy.Event
+	tokens   tokens
+	targets  targets
 }
 
 func newSending(url string) *sending {
@@ -101,11 +103,15 @@ func newSending(url string) *sending {
 
 func (s *sending) send(t *testing.T, rt http.RoundTripper) (result, *convoy.Attempt) {
 	t.Helper()
-	target, err := newTarget(&convoy.Project{Config: s.project}, s.endpoint)
+	if base, ok := rt.(*http.Transport); ok && s.targets.identities == nil {
+		s.targets.identities = &identities{show: Showing(base)}
+	}
+	project, endpoint := convoy.Project{Config: s.project}, *s.endpoint // their address is their version
+	target, err := s.targets.get(&project, &endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sender := sender{transport: rt, userAgent: "Convoy/test", maxResponse: 1000, now: time.Now}
+	sender := sender{transport: rt, tokens: s.tokens, userAgent: "Convoy/test", maxResponse: 1000, now: time.Now}
 	return sender.send(t.Context(), target, &convoy.Delivery{ID: "01DELIVERY", EndpointID: s.endpoint.ID, ProjectID: "P"}, s.event, time.Now())
 }
 

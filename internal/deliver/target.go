@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"convoy"
-	"convoy/internal/catalog"
 	"convoy/internal/sign"
 )
 
@@ -22,14 +21,23 @@ type target struct {
 	url      *url.URL
 	signer   *sign.Signer
 	timeout  time.Duration
-	// auth is the endpoint's authentication header, if any.
+	// auth is the endpoint's authentication header, if any; authValue is empty
+	// when it is an OAuth 2.0 token, which is asked for at each try.
 	authName, authValue string
-	contentType         string
-	requestIDHeader     string
+	oauth               *convoy.OAuth2Auth
+	// transport is the endpoint's own when it asks for a client certificate,
+	// which is good until certEnd.
+	transport       http.RoundTripper
+	certEnd         time.Time
+	contentType     string
+	requestIDHeader string
 }
 
 // targets caches targets by endpoint.
 type targets struct {
+	// identities are the transports that show a client certificate.
+	identities *identities
+
 	mu sync.RWMutex
 	m  map[convoy.EndpointID]*target
 }
@@ -37,8 +45,7 @@ type targets struct {
 // maxTargets bounds the cache; beyond it an arbitrary entry goes.
 const maxTargets = 16384
 
-func (ts *targets) get(view *catalog.Project, e *convoy.Endpoint) (*target, error) {
-	project := view.Settings()
+func (ts *targets) get(project *convoy.Project, e *convoy.Endpoint) (*target, error) {
 	ts.mu.RLock()
 	t := ts.m[e.ID]
 	ts.mu.RUnlock()
@@ -48,6 +55,11 @@ func (ts *targets) get(view *catalog.Project, e *convoy.Endpoint) (*target, erro
 	t, err := newTarget(project, e)
 	if err != nil {
 		return nil, err
+	}
+	if e.ClientCertificate.Cert != "" {
+		if t.transport, t.certEnd, err = ts.identities.get(e.ClientCertificate); err != nil {
+			return nil, err
+		}
 	}
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -91,6 +103,8 @@ func newTarget(project *convoy.Project, e *convoy.Endpoint) (*target, error) {
 		r := http.Request{Header: make(http.Header)}
 		r.SetBasicAuth(a.Basic.Username, a.Basic.Password)
 		t.authName, t.authValue = "Authorization", r.Header.Get("Authorization")
+	case a.Type == "oauth2" && a.OAuth2 != nil:
+		t.authName, t.oauth = "Authorization", a.OAuth2
 	}
 	return t, nil
 }
@@ -118,15 +132,15 @@ func (t *target) address(rawQuery string) *url.URL {
 
 // header composes the request's headers: signature, content type and accepted
 // encoding cannot be overridden, and the endpoint's authentication wins over an
-// event header of its name.
-func (t *target) header(d *convoy.Delivery, e *convoy.Event, body []byte, userAgent string, now time.Time) http.Header {
+// event header of its name. auth is the value of the latter.
+func (t *target) header(d *convoy.Delivery, e *convoy.Event, body []byte, auth string, s *sender, now time.Time) http.Header {
 	h := make(http.Header, 8+len(e.Headers))
 	name, value := t.signer.Header(body, now)
 	h[name] = []string{value}
 	h["Content-Type"] = []string{t.contentType}
 	h["Accept-Encoding"] = []string{"gzip"}
 	if _, set := h[t.authName]; t.authName != "" && !set {
-		h[t.authName] = []string{t.authValue}
+		h[t.authName] = []string{auth}
 	}
 	for name, values := range e.Headers {
 		name = http.CanonicalHeaderKey(name)
@@ -135,7 +149,7 @@ func (t *target) header(d *convoy.Delivery, e *convoy.Event, body []byte, userAg
 		}
 	}
 	if _, set := h["User-Agent"]; !set {
-		h["User-Agent"] = []string{userAgent}
+		h["User-Agent"] = []string{s.userAgent}
 	}
 	if e.IdempotencyKey != "" {
 		h[t.requestIDHeader] = []string{e.IdempotencyKey}

@@ -1,11 +1,16 @@
 package deliver
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
+
+	"convoy"
 )
 
 // TransportConfig says how endpoints are reached.
@@ -37,4 +42,61 @@ func NewTransport(cfg TransportConfig) *http.Transport {
 		MaxResponseHeaderBytes: 64 << 10,
 		ForceAttemptHTTP2:      true,
 	}
+}
+
+// Showing returns a function that makes transports like base which show a client
+// certificate.
+func Showing(base *http.Transport) func(tls.Certificate) *http.Transport {
+	return func(c tls.Certificate) *http.Transport {
+		t := base.Clone()
+		t.TLSClientConfig.Certificates = []tls.Certificate{c}
+		return t
+	}
+}
+
+// identities are the transports for endpoints that ask for a client
+// certificate: one for each certificate, however many endpoints it is for, so
+// that connections are reused.
+type identities struct {
+	// show makes a transport that shows a certificate.
+	show func(tls.Certificate) *http.Transport
+
+	mu sync.Mutex
+	m  map[[32]byte]*identity
+}
+
+type identity struct {
+	transport *http.Transport
+	end       time.Time
+}
+
+// maxIdentities bounds the transports kept; beyond it an arbitrary one goes.
+const maxIdentities = 1024
+
+// get returns the transport that shows a certificate, and when the certificate
+// ends. Its error is final: a pair that does not fit never will.
+func (ids *identities) get(c convoy.ClientCertificate) (http.RoundTripper, time.Time, error) {
+	k := sha256.Sum256([]byte(c.Cert + "\x00" + c.Key))
+	ids.mu.Lock()
+	defer ids.mu.Unlock()
+	if id := ids.m[k]; id != nil {
+		return id.transport, id.end, nil
+	}
+	pair, err := tls.X509KeyPair([]byte(c.Cert), []byte(c.Key))
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("client certificate: %w", err)
+	}
+	if ids.m == nil {
+		ids.m = make(map[[32]byte]*identity)
+	}
+	for old, id := range ids.m {
+		if len(ids.m) < maxIdentities {
+			break
+		}
+		id.transport.CloseIdleConnections()
+		delete(ids.m, old)
+	}
+	id := &identity{transport: ids.show(pair), end: pair.Leaf.NotAfter}
+	ids.m[k] = id
+	return id.transport, id.end, nil
 }

@@ -105,7 +105,7 @@ func (d *Deliverer) try(ctx context.Context, j *job, now time.Time) (store.Outco
 		after.ClaimAt, after.Description, after.UpdatedAt = convoy.Parked, reasonPaused, now
 		return store.Outcome{Delivery: &after, Before: del.Trials}, true
 	}
-	t, err := d.targets.get(view, endpoint)
+	t, err := d.targets.get(view.Settings(), endpoint)
 	if err != nil {
 		after := decide(*del, result{err: err, permanent: true}, policy{d.cfg.MaxDelay}, now)
 		return store.Outcome{Delivery: &after, Before: del.Trials}, true

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"convoy"
@@ -15,21 +16,22 @@ const endpointMissing = "endpoint not found"
 
 const endpointCols = `p.id, p.project_id, p.owner_id, p.url, p.name, p.description, p.secrets, p.advanced_signatures,
 	p.slack_webhook_url, p.teams_webhook_url, p.support_email, p.status, p.http_timeout, p.rate_limit, p.rate_limit_duration,
-	p.content_type, p.authentication, p.created_at, p.updated_at, p.deleted_at`
+	p.content_type, p.authentication, p.client_certificate, p.created_at, p.updated_at, p.deleted_at`
 
 func scanEndpoint(row sqldb.Row) (*convoy.Endpoint, error) {
 	var (
 		e                                  convoy.Endpoint
-		secrets, auth                      []byte
+		secrets, auth, cert                []byte
 		advanced, timeout, limit, duration int64
 		created, updated, deleted          int64
 	)
 	if err := row.Scan(&e.ID, &e.ProjectID, &e.OwnerID, &e.URL, &e.Name, &e.Description, &secrets, &advanced,
 		&e.SlackWebhookURL, &e.TeamsWebhookURL, &e.SupportEmail, &e.Status, &timeout, &limit, &duration,
-		&e.ContentType, &auth, &created, &updated, &deleted); err != nil {
+		&e.ContentType, &auth, &cert, &created, &updated, &deleted); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(json.Unmarshal(secrets, &e.Secrets), json.Unmarshal(auth, &e.Authentication)); err != nil {
+	if err := errors.Join(json.Unmarshal(secrets, &e.Secrets), json.Unmarshal(auth, &e.Authentication),
+		json.Unmarshal(cert, &e.ClientCertificate)); err != nil {
 		return nil, fmt.Errorf("credentials of endpoint %s: %w", e.ID, err)
 	}
 	e.AdvancedSignatures = advanced != 0
@@ -41,29 +43,35 @@ func scanEndpoint(row sqldb.Row) (*convoy.Endpoint, error) {
 
 // CreateEndpoint stores a new endpoint.
 func (s *Store) CreateEndpoint(ctx context.Context, e *convoy.Endpoint) error {
-	secrets, auth, err := credentials(e)
+	c, err := credentials(e)
 	if err != nil {
 		return fmt.Errorf("create endpoint: %w", err)
 	}
 	_, err = s.exec(ctx, `INSERT INTO endpoints (id, project_id, owner_id, url, name, description, secrets, advanced_signatures,
 			slack_webhook_url, teams_webhook_url, support_email, status, http_timeout, rate_limit, rate_limit_duration,
-			content_type, authentication, created_at, updated_at, deleted_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
-		e.ID, e.ProjectID, e.OwnerID, e.URL, e.Name, e.Description, secrets, flag(e.AdvancedSignatures),
+			content_type, authentication, client_certificate, created_at, updated_at, deleted_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
+		e.ID, e.ProjectID, e.OwnerID, e.URL, e.Name, e.Description, c.secrets, flag(e.AdvancedSignatures),
 		e.SlackWebhookURL, e.TeamsWebhookURL, e.SupportEmail, e.Status, e.HTTPTimeout.Microseconds(), e.RateLimit,
-		e.RateLimitDuration.Microseconds(), e.ContentType, auth, micros(e.CreatedAt), micros(e.UpdatedAt), micros(e.DeletedAt))
+		e.RateLimitDuration.Microseconds(), e.ContentType, c.auth, c.cert, micros(e.CreatedAt), micros(e.UpdatedAt), micros(e.DeletedAt))
 	if err != nil {
 		return fmt.Errorf("create endpoint: %w", err)
 	}
 	return nil
 }
 
-func credentials(e *convoy.Endpoint) (secrets, auth string, err error) {
-	if secrets, err = document(e.Secrets); err != nil {
-		return "", "", err
+// credentialTexts are an endpoint's credentials as documents.
+type credentialTexts struct{ secrets, auth, cert string }
+
+func credentials(e *convoy.Endpoint) (c credentialTexts, err error) {
+	if c.secrets, err = document(e.Secrets); err != nil {
+		return c, err
 	}
-	auth, err = document(e.Authentication)
-	return secrets, auth, err
+	if c.auth, err = document(e.Authentication); err != nil {
+		return c, err
+	}
+	c.cert, err = document(e.ClientCertificate)
+	return c, err
 }
 
 // Endpoint returns one endpoint of a project.
@@ -115,21 +123,64 @@ func (s *Store) AllEndpoints(ctx context.Context, project convoy.ProjectID) ([]*
 // does its status, which only [Store.SetEndpointStatus] changes: a caller that
 // read the endpoint a moment ago must not switch it on again.
 func (s *Store) UpdateEndpoint(ctx context.Context, e *convoy.Endpoint) error {
-	secrets, auth, err := credentials(e)
+	c, err := credentials(e)
 	if err != nil {
 		return fmt.Errorf("update endpoint: %w", err)
 	}
 	n, err := s.exec(ctx, `UPDATE endpoints SET owner_id = $1, url = $2, name = $3, description = $4, secrets = $5,
 			advanced_signatures = $6, slack_webhook_url = $7, teams_webhook_url = $8, support_email = $9, http_timeout = $10,
-			rate_limit = $11, rate_limit_duration = $12, content_type = $13, authentication = $14, updated_at = $15
-		WHERE id = $16 AND project_id = $17 AND deleted_at = 0`,
-		e.OwnerID, e.URL, e.Name, e.Description, secrets, flag(e.AdvancedSignatures), e.SlackWebhookURL, e.TeamsWebhookURL,
-		e.SupportEmail, e.HTTPTimeout.Microseconds(), e.RateLimit, e.RateLimitDuration.Microseconds(), e.ContentType, auth,
+			rate_limit = $11, rate_limit_duration = $12, content_type = $13, authentication = $14,
+			client_certificate = $15, updated_at = $16
+		WHERE id = $17 AND project_id = $18 AND deleted_at = 0`,
+		e.OwnerID, e.URL, e.Name, e.Description, c.secrets, flag(e.AdvancedSignatures), e.SlackWebhookURL, e.TeamsWebhookURL,
+		e.SupportEmail, e.HTTPTimeout.Microseconds(), e.RateLimit, e.RateLimitDuration.Microseconds(), e.ContentType, c.auth, c.cert,
 		micros(e.UpdatedAt), e.ID, e.ProjectID)
 	if err := changed(n, err, endpointMissing); err != nil {
 		return fmt.Errorf("update endpoint: %w", err)
 	}
 	return nil
+}
+
+// Outcomes counts an endpoint's deliveries of a period by what has become of
+// them.
+type Outcomes struct{ Success, Failure, Retry int64 }
+
+// EndpointOutcomes counts the deliveries that were made for endpoints between
+// two times, both inclusive, in milliseconds. It reads each of them, so callers
+// bound its time.
+func (s *Store) EndpointOutcomes(ctx context.Context, project convoy.ProjectID, endpoints []convoy.EndpointID, from, to time.Time) (map[convoy.EndpointID]Outcomes, error) {
+	var w where
+	addIn(&w, s.db.Dialect(), "d.endpoint_id", endpoints)
+	w.add("d.project_id = ?", project)
+	w.between("d.id", from, to)
+	rows, err := s.db.Replica().Query(ctx, `SELECT d.endpoint_id, d.status, count(*) FROM deliveries d
+		WHERE `+strings.Join(w.conds, " AND ")+` GROUP BY d.endpoint_id, d.status`, w.args...)
+	type row struct {
+		endpoint convoy.EndpointID
+		status   convoy.DeliveryStatus
+		n        int64
+	}
+	list, err := collect(rows, err, func(r sqldb.Row) (v row, err error) {
+		err = r.Scan(&v.endpoint, &v.status, &v.n)
+		return v, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("endpoint outcomes: %w", err)
+	}
+	outcomes := make(map[convoy.EndpointID]Outcomes, len(endpoints))
+	for _, v := range list {
+		o := outcomes[v.endpoint]
+		switch v.status {
+		case convoy.DeliverySuccess:
+			o.Success = v.n
+		case convoy.DeliveryFailure:
+			o.Failure = v.n
+		case convoy.DeliveryRetry:
+			o.Retry = v.n
+		}
+		outcomes[v.endpoint] = o
+	}
+	return outcomes, nil
 }
 
 // SetEndpointStatus switches an endpoint and reports whether it had another

@@ -132,6 +132,29 @@ func endpointStatus(t *testing.T, f *Fixture) {
 	refused(t, err, convoy.NotFound, "endpoint not found")
 }
 
+func endpointOutcomes(t *testing.T, f *Fixture) {
+	ctx := t.Context()
+	p, other := f.Project(t), f.Project(t)
+	e1, e2, foreign := f.Endpoint(t, p), f.Endpoint(t, p), f.Endpoint(t, other)
+	deliver := func(e *convoy.Endpoint, at time.Time, statuses ...convoy.DeliveryStatus) {
+		for _, status := range statuses {
+			ev := f.Event(e.ProjectID, at)
+			d := f.Delivery(ev, e.ID)
+			d.Status = status
+			f.Append(t, []*convoy.Event{ev}, d)
+		}
+	}
+	from, to := f.Now, f.Now.Add(time.Hour)
+	deliver(e1, from, convoy.DeliverySuccess, convoy.DeliverySuccess, convoy.DeliveryFailure)
+	deliver(e1, to, convoy.DeliveryRetry, convoy.DeliveryScheduled, convoy.DeliveryDiscarded)
+	deliver(e1, from.Add(-time.Millisecond), convoy.DeliverySuccess)
+	deliver(e1, to.Add(time.Millisecond), convoy.DeliveryFailure)
+	deliver(foreign, from, convoy.DeliverySuccess)
+	got, err := f.S.EndpointOutcomes(ctx, p.ID, []convoy.EndpointID{e1.ID, e2.ID, foreign.ID}, from, to)
+	ok(t, err)
+	same(t, got, map[convoy.EndpointID]store.Outcomes{e1.ID: {Success: 2, Failure: 1, Retry: 1}})
+}
+
 func endpointDelete(t *testing.T, f *Fixture) {
 	ctx := t.Context()
 	p := f.Project(t)

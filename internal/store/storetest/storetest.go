@@ -35,6 +35,7 @@ var cases = map[string]func(t *testing.T, f *Fixture){
 	"EndpointPages":           endpointPages,
 	"EndpointStatus":          endpointStatus,
 	"EndpointDelete":          endpointDelete,
+	"EndpointOutcomes":        endpointOutcomes,
 	"Subscriptions":           subscriptions,
 	"EnsureSubscription":      ensureSubscription,
 	"AppendTwice":             appendTwice,
@@ -214,8 +215,11 @@ func (f *Fixture) Endpoint(t testing.TB, p *convoy.Project) *convoy.Endpoint {
 		AdvancedSignatures: true, SlackWebhookURL: "https://slack.example.com", TeamsWebhookURL: "https://teams.example.com",
 		SupportEmail: "help@example.com", Status: convoy.EndpointActive, HTTPTimeout: 1500 * time.Millisecond,
 		RateLimit: 10, RateLimitDuration: time.Minute, ContentType: "application/json",
-		Authentication: convoy.Authentication{Type: "api_key", APIKey: &convoy.APIKeyAuth{HeaderName: "X-Key", HeaderValue: "secret"}},
-		CreatedAt:      f.Now, UpdatedAt: f.Now,
+		Authentication: convoy.Authentication{Type: "oauth2", OAuth2: &convoy.OAuth2Auth{
+			URL: "https://issuer.test", ClientID: "c", SigningKey: json.RawMessage(`{"kty":"EC"}`), FieldMapping: &convoy.OAuth2Fields{TokenType: "t"},
+		}},
+		ClientCertificate: convoy.ClientCertificate{Cert: "cert", Key: "key"},
+		CreatedAt:         f.Now, UpdatedAt: f.Now,
 	}
 	ok(t, f.S.CreateEndpoint(t.Context(), e))
 	return e

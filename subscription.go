@@ -97,6 +97,10 @@ func (s *Subscription) Filter(t string) *Filter {
 	return best
 }
 
+// EventTypePattern reports whether an event type of a filter takes more than
+// the events of that name; see [MatchEventType].
+func EventTypePattern(t string) bool { return t == AnyEventType || strings.HasSuffix(t, ".*") }
+
 // MatchEventType reports whether pattern takes events of type t. Patterns are
 // an exact, case-sensitive name; "*" for every type; or "a.b.*" for every type
 // below "a.b" ("a.b.c", "a.b.c.d", but not "a.b" itself).

@@ -93,7 +93,8 @@ func (p *process) run(ctx context.Context) error {
 	p.guard = guard.New(guard.Config{Allow: p.Config.Dispatcher.AllowList, Block: p.Config.Dispatcher.BlockList})
 	p.stages = append(p.stages, e.stages...)
 
-	var taker intake.Taker = pusher{queue: e.queue, log: p.log("intake")}
+	push := pusher{queue: e.queue, log: p.log("intake")}
+	var taker intake.Taker = push
 	if p.parts.deliver {
 		if err := p.makeDeliverer(); err != nil {
 			return err
@@ -105,6 +106,7 @@ func (p *process) run(ctx context.Context) error {
 		Store:     e.store,
 		Endpoints: timeouts{p.catalog},
 		Taker:     taker,
+		Queue:     push, QueueIsStore: e.queueIsStore,
 		Claimable: e.queueIsStore && !p.parts.deliver,
 		Window:    p.Config.Idempotency.Window,
 		Metrics:   p.metrics, Log: p.log("intake"), Now: time.Now,

@@ -52,28 +52,6 @@ type messenger interface {
 	Subscribe(topic string, fn func(msg string))
 }
 
-// Project is one project as it was at some moment; it never changes, so a
-// pointer into it identifies a version.
-type Project struct {
-	settings      *convoy.Project
-	endpoints     map[convoy.EndpointID]*convoy.Endpoint
-	subscriptions map[convoy.EndpointID][]*convoy.Subscription
-}
-
-// Settings is the project itself.
-func (p *Project) Settings() *convoy.Project { return p.settings }
-
-// Endpoint looks an endpoint up.
-func (p *Project) Endpoint(id convoy.EndpointID) (*convoy.Endpoint, bool) {
-	e, ok := p.endpoints[id]
-	return e, ok
-}
-
-// Subscriptions are those of one endpoint, oldest first.
-func (p *Project) Subscriptions(id convoy.EndpointID) []*convoy.Subscription {
-	return p.subscriptions[id]
-}
-
 // Catalog is safe for concurrent use.
 type Catalog struct {
 	src source
@@ -293,18 +271,11 @@ func (c *Catalog) read(ctx context.Context, project convoy.ProjectID) (*Project,
 	if err != nil {
 		return nil, err
 	}
-	p := &Project{
-		settings:      settings,
-		endpoints:     make(map[convoy.EndpointID]*convoy.Endpoint, len(endpoints)),
-		subscriptions: make(map[convoy.EndpointID][]*convoy.Subscription, len(endpoints)),
+	list := make([]*Subscription, len(subscriptions))
+	for i, s := range subscriptions {
+		list[i] = &Subscription{Subscription: s}
 	}
-	for _, e := range endpoints {
-		p.endpoints[e.ID] = e
-	}
-	for _, s := range subscriptions {
-		p.subscriptions[s.EndpointID] = append(p.subscriptions[s.EndpointID], s)
-	}
-	return p, nil
+	return newProject(settings, endpoints, list), nil
 }
 
 func (c *Catalog) entry(project convoy.ProjectID) *entry {

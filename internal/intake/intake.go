@@ -44,13 +44,15 @@ const publishTimeout = 10 * time.Second
 const retryAfter = 2 * time.Second
 
 type router interface {
-	Route(ctx context.Context, events []*convoy.Event, now time.Time) ([]*convoy.Delivery, error)
+	Route(ctx context.Context, events []*convoy.Event, now time.Time) (deliveries []*convoy.Delivery, deferred []*convoy.Event, err error)
+	Expand(ctx context.Context, x *convoy.Expansion, max int, now time.Time) ([]*convoy.Delivery, error)
 }
 
 type eventStore interface {
 	Append(ctx context.Context, r *store.Routed, now time.Time, window time.Duration) error
 	Unrouted(ctx context.Context, before string, max int) ([]*convoy.Event, error)
 	Reroute(ctx context.Context, r *store.Routed) error
+	Replay(ctx context.Context, r *store.Routed) error
 	Ping(ctx context.Context) error
 }
 
@@ -71,6 +73,10 @@ type Config struct {
 	Store     eventStore
 	Endpoints endpoints
 	Taker     Taker
+	// Queue takes deliveries as ids, for whoever pulls from it. QueueIsStore says
+	// that it is the deliveries table, so that it needs no claim time to come.
+	Queue        Taker
+	QueueIsStore bool
 	// Claimable says that takers find deliveries by claiming them from the
 	// store, so they are stored claimable from the start.
 	Claimable bool
@@ -107,7 +113,7 @@ func (p *Persister) persist(ctx context.Context, events []*convoy.Event, again b
 	for i, e := range events {
 		addressed[i] = e.Endpoints
 	}
-	deliveries, err := p.cfg.Router.Route(ctx, events, now)
+	deliveries, _, err := p.cfg.Router.Route(ctx, events, now)
 	if err != nil {
 		return err
 	}
@@ -190,7 +196,7 @@ func (p *Persister) Reroute(ctx context.Context, max int) (int, error) {
 	if err != nil || len(events) == 0 {
 		return 0, err
 	}
-	deliveries, err := p.cfg.Router.Route(ctx, events, now)
+	deliveries, _, err := p.cfg.Router.Route(ctx, events, now)
 	if err != nil {
 		return 0, err
 	}

@@ -94,13 +94,12 @@ func (r *routing) fail(err error) {
 	r.down = err
 }
 
-func (r *routing) Route(_ context.Context, events []*convoy.Event, now time.Time) ([]*convoy.Delivery, error) {
+func (r *routing) Route(_ context.Context, events []*convoy.Event, now time.Time) (ds []*convoy.Delivery, deferred []*convoy.Event, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.down != nil {
-		return nil, r.down
+		return nil, nil, r.down
 	}
-	var ds []*convoy.Delivery
 	for _, e := range events {
 		if e.Type == "stuck" {
 			continue
@@ -111,18 +110,7 @@ func (r *routing) Route(_ context.Context, events []*convoy.Event, now time.Time
 			if endpoint == unknown {
 				continue
 			}
-			d := &convoy.Delivery{
-				ID:        convoy.DeliveryID(id.Derive(id.Time(string(e.ID)), string(e.ID), string(endpoint), "0")),
-				ProjectID: e.ProjectID, EventID: e.ID, EndpointID: endpoint, SubscriptionID: "S", EventType: e.Type,
-				Mode: convoy.AtLeastOnce, Status: convoy.DeliveryScheduled, Retry: convoy.RetryPolicy{Limit: 3},
-				DueAt: now, AcknowledgedAt: e.AcknowledgedAt, CreatedAt: now, UpdatedAt: now,
-			}
-			switch endpoint {
-			case paused:
-				d.ClaimAt = convoy.Parked
-			case inactive:
-				d.Status, d.DueAt = convoy.DeliveryDiscarded, time.Time{}
-			}
+			d := delivery(e, endpoint, "0", id.Time(string(e.ID)), now)
 			ds, e.Endpoints = append(ds, d), append(e.Endpoints, endpoint)
 		}
 		e.Status = convoy.EventSuccess
@@ -130,7 +118,24 @@ func (r *routing) Route(_ context.Context, events []*convoy.Event, now time.Time
 			e.Status, e.FailureReason, e.Endpoints = convoy.EventFailure, "no subscription matched", addressed
 		}
 	}
-	return ds, nil
+	return ds, deferred, nil
+}
+
+// delivery is what follows from an event for an endpoint.
+func delivery(e *convoy.Event, endpoint convoy.EndpointID, replay string, at, now time.Time) *convoy.Delivery {
+	d := &convoy.Delivery{
+		ID:        convoy.DeliveryID(id.Derive(at, string(e.ID), string(endpoint), replay)),
+		ProjectID: e.ProjectID, EventID: e.ID, EndpointID: endpoint, SubscriptionID: "S", EventType: e.Type,
+		Mode: convoy.AtLeastOnce, Status: convoy.DeliveryScheduled, Retry: convoy.RetryPolicy{Limit: 3},
+		DueAt: now, AcknowledgedAt: e.AcknowledgedAt, CreatedAt: now, UpdatedAt: now,
+	}
+	switch endpoint {
+	case paused:
+		d.ClaimAt = convoy.Parked
+	case inactive:
+		d.Status, d.DueAt = convoy.DeliveryDiscarded, time.Time{}
+	}
+	return d
 }
 
 // Timeout implements endpoints.
@@ -226,14 +231,15 @@ type bundle struct {
 	Config
 	routing   *routing
 	taker     *taker
+	queued    *taker
 	store     *flaky
 	persister *Persister
 }
 
 func newBundle(s *store.Store) *bundle {
-	b := &bundle{routing: &routing{}, taker: &taker{}, store: &flaky{Store: s, poison: map[convoy.EventID]bool{}}}
+	b := &bundle{routing: &routing{}, taker: &taker{}, queued: &taker{}, store: &flaky{Store: s, poison: map[convoy.EventID]bool{}}}
 	b.Config = Config{
-		Router: b.routing, Store: b.store, Endpoints: b.routing, Taker: b.taker, Window: window,
+		Router: b.routing, Store: b.store, Endpoints: b.routing, Taker: b.taker, Queue: b.queued, Window: window,
 		Metrics: telemetry.Discard(), Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	}
 	b.persister = NewPersister(b.Config)
@@ -297,4 +303,30 @@ func deliveries(t *testing.T, s *store.Store, e *convoy.Event, to ...convoy.Endp
 		out[endpoint] = d
 	}
 	return out
+}
+
+// Expand gives one delivery at a time.
+func (r *routing) Expand(_ context.Context, x *convoy.Expansion, _ int, now time.Time) ([]*convoy.Delivery, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.down != nil {
+		return nil, r.down
+	}
+	at, replay := id.Time(string(x.Event.ID)), "0"
+	if x.Replay != "" {
+		at, replay = x.At, x.Replay
+	}
+	for i, endpoint := range x.Event.Endpoints {
+		if endpoint > x.Endpoint && endpoint != unknown {
+			x.Endpoint = endpoint
+			x.Deliveries++
+			x.Done = i == len(x.Event.Endpoints)-1
+			if x.Done {
+				x.Event.Status, x.Event.FailureReason = convoy.EventSuccess, ""
+			}
+			return []*convoy.Delivery{delivery(x.Event, endpoint, replay, at, now)}, nil
+		}
+	}
+	x.Done = true
+	return nil, nil
 }

@@ -17,13 +17,6 @@ import (
 	"convoy/internal/id"
 )
 
-// Texts of Event.FailureReason.
-const (
-	reasonUnmatched = "no subscription matched this event"
-	reasonEndpoint  = "endpoint not found"
-	reasonProject   = "project not found"
-)
-
 type projects interface {
 	Project(ctx context.Context, id convoy.ProjectID) (*catalog.Project, error)
 	Reload(ctx context.Context, id convoy.ProjectID) (*catalog.Project, error)
@@ -46,36 +39,76 @@ func New(p projects, s subscriptions, log *slog.Logger) *Router {
 	return &Router{projects: p, subscriptions: s, log: log}
 }
 
+// callDeliveries bounds the deliveries that one call of Route returns, and with
+// them the memory and the time that a batch takes.
+const callDeliveries = 10_000
+
 // Route sets the status, failure reason and endpoints of each event and
-// returns the deliveries of all. Events arrive with Endpoints naming the
+// returns the deliveries of all. Single events arrive with Endpoints naming the
 // endpoints they are addressed to. An event that cannot be routed because of a
-// fault of ours stays Pending, alone. An error means that nothing could be
-// looked up and none of the events has been changed.
-func (r *Router) Route(ctx context.Context, events []*convoy.Event, now time.Time) ([]*convoy.Delivery, error) {
-	b := batch{Router: r, now: now, reloaded: make(map[convoy.ProjectID]bool), views: make(map[convoy.ProjectID]*catalog.Project)}
+// fault of ours stays Pending, alone. So does one that has too many deliveries
+// for one batch; these come back as deferred, for [Router.Expand]. An error
+// means that nothing could be looked up and none of the events has been
+// changed.
+func (r *Router) Route(ctx context.Context, events []*convoy.Event, now time.Time) (deliveries []*convoy.Delivery, deferred []*convoy.Event, err error) {
+	b := r.batch(now)
 	for _, e := range events {
 		if _, err := b.project(ctx, e.ProjectID); err != nil && !convoy.IsNotFound(err) {
-			return nil, fmt.Errorf("route: %w", err)
+			return nil, nil, fmt.Errorf("route: %w", err)
 		}
 	}
-	deliveries := make([]*convoy.Delivery, 0, len(events))
+	deliveries = make([]*convoy.Delivery, 0, len(events))
+	var x convoy.Expansion
 	for _, e := range events {
-		ds, err := b.route(ctx, e)
-		if err != nil {
+		x = convoy.Expansion{Event: e}
+		n := len(deliveries)
+		ds, err := b.expand(ctx, &x, deliveries, min(convoy.WideEvent, callDeliveries-n))
+		switch {
+		case err != nil:
 			r.log.Error("event left unrouted", "event_id", e.ID, "project_id", e.ProjectID, "err", err)
-			continue
+		case x.Functions: // what has none need not wait
+			deliveries = ds
+			deferred = append(deferred, e)
+		case !x.Done:
+			clear(ds[n:])
+			deliveries = ds[:n]
+			deferred = append(deferred, e)
+		default:
+			deliveries = ds
+			settle(&x)
 		}
-		deliveries = append(deliveries, ds...)
 	}
-	return deliveries, nil
+	return deliveries, deferred, nil
 }
 
-// batch is what one call of Route remembers.
+// Expand returns the next deliveries of an event, about max of them, none when
+// it has looked at many subscriptions in vain or the expansion is done. When it
+// is done the event's status, failure reason and endpoints are set. After an
+// error the expansion is where it was.
+func (r *Router) Expand(ctx context.Context, x *convoy.Expansion, max int, now time.Time) ([]*convoy.Delivery, error) {
+	before := *x
+	ds, err := r.batch(now).expand(ctx, x, nil, max)
+	if err != nil {
+		*x = before
+		return nil, fmt.Errorf("expand event %s: %w", x.Event.ID, err)
+	}
+	if x.Done {
+		settle(x)
+	}
+	return ds, nil
+}
+
+// batch is what one call remembers.
 type batch struct {
 	*Router
 	now      time.Time
 	views    map[convoy.ProjectID]*catalog.Project
 	reloaded map[convoy.ProjectID]bool
+	walk     walk // reused
+}
+
+func (r *Router) batch(now time.Time) *batch {
+	return &batch{Router: r, now: now, reloaded: make(map[convoy.ProjectID]bool), views: make(map[convoy.ProjectID]*catalog.Project)}
 }
 
 func (b *batch) project(ctx context.Context, p convoy.ProjectID) (*catalog.Project, error) {
@@ -89,73 +122,33 @@ func (b *batch) project(ctx context.Context, p convoy.ProjectID) (*catalog.Proje
 	return v, err
 }
 
-// route handles one event; a panic is its error and nobody else's.
-func (b *batch) route(ctx context.Context, e *convoy.Event) (ds []*convoy.Delivery, err error) {
+// expand appends the next deliveries of an event to ds, at most max and one
+// endpoint's; a panic is the event's error and nobody else's.
+func (b *batch) expand(ctx context.Context, x *convoy.Expansion, ds []*convoy.Delivery, max int) (_ []*convoy.Delivery, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			ds, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	view, err := b.project(ctx, e.ProjectID)
+	view, err := b.project(ctx, x.Event.ProjectID)
 	if convoy.IsNotFound(err) {
-		fail(e, reasonProject)
-		return nil, nil
+		x.Done, x.Reason = true, reasonProject
+		return ds, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	var (
-		matched []convoy.EndpointID
-		known   bool
-		seen    map[convoy.EndpointID]bool // made for more than one
-	)
-	if len(e.Endpoints) > 1 {
-		seen = make(map[convoy.EndpointID]bool, len(e.Endpoints))
+	b.walk = walk{batch: b, x: x, view: view, ds: ds, room: max, looks: maxLooks}
+	if err := b.walk.run(ctx); err != nil {
+		return nil, err
 	}
-	for _, eid := range e.Endpoints {
-		if seen[eid] {
-			continue // named twice
-		}
-		if seen != nil {
-			seen[eid] = true
-		}
-		endpoint, subs, err := b.endpoint(ctx, &view, eid)
-		if err != nil {
-			return nil, err
-		}
-		if endpoint == nil {
-			continue
-		}
-		known = true
-		n := len(ds)
-		for _, s := range subs {
-			if s.Filter(e.Type) != nil {
-				ds = append(ds, b.delivery(view, endpoint, s, e))
-			}
-		}
-		if len(ds) > n {
-			matched = append(matched, eid)
-		}
-	}
-	switch {
-	case len(ds) > 0:
-		e.Status, e.Endpoints = convoy.EventSuccess, matched
-	case !known:
-		fail(e, reasonEndpoint)
-	default:
-		fail(e, reasonUnmatched)
-	}
-	return ds, nil
-}
-
-func fail(e *convoy.Event, reason string) {
-	e.Status, e.FailureReason = convoy.EventFailure, reason
+	return b.walk.ds, nil
 }
 
 // endpoint finds an endpoint and its subscriptions, making the catch-all one
 // when there is none. Another process may have made the endpoint a moment ago,
 // so a miss asks the store once per batch.
-func (b *batch) endpoint(ctx context.Context, view **catalog.Project, eid convoy.EndpointID) (*convoy.Endpoint, []*convoy.Subscription, error) {
+func (b *batch) endpoint(ctx context.Context, view **catalog.Project, eid convoy.EndpointID) (*convoy.Endpoint, []*catalog.Subscription, error) {
 	project := (*view).Settings().ID
 	for {
 		endpoint, ok := (*view).Endpoint(eid)
@@ -197,12 +190,31 @@ func (b *batch) endpoint(ctx context.Context, view **catalog.Project, eid convoy
 	}
 }
 
-func (b *batch) delivery(view *catalog.Project, endpoint *convoy.Endpoint, s *convoy.Subscription, e *convoy.Event) *convoy.Delivery {
+// delivery makes the delivery of an event through a subscription. There is one
+// of each event, subscription and replay, and of a broadcast one for each
+// endpoint, so their ids are derived from that.
+func (b *batch) delivery(view *catalog.Project, endpoint *convoy.Endpoint, s *catalog.Subscription, x *convoy.Expansion) *convoy.Delivery {
+	e := x.Event
+	at, acknowledged, created, replay, through := id.Time(string(e.ID)), e.AcknowledgedAt, b.now, "0", string(s.ID)
+	if x.Replay != "" {
+		at, acknowledged, created, replay = x.At, x.At, x.At, x.Replay
+	}
+	if e.Kind == convoy.KindBroadcast {
+		through = string(endpoint.ID)
+	}
 	d := &convoy.Delivery{
-		ID:        convoy.DeliveryID(id.Derive(id.Time(string(e.ID)), string(e.ID), string(s.ID), "0")),
+		ID:        convoy.DeliveryID(id.Derive(at, string(e.ID), through, replay)),
 		ProjectID: e.ProjectID, EventID: e.ID, EndpointID: endpoint.ID, SubscriptionID: s.ID, EventType: e.Type,
-		Mode: s.Mode, Status: convoy.DeliveryScheduled, Retry: view.Settings().Config.Strategy.Policy(),
-		DueAt: b.now, AcknowledgedAt: e.AcknowledgedAt, CreatedAt: b.now, UpdatedAt: b.now,
+		Mode: s.Mode, Status: convoy.DeliveryScheduled,
+		DueAt: b.now, AcknowledgedAt: acknowledged, CreatedAt: created, UpdatedAt: b.now,
+	}
+	if s.Retry != nil {
+		d.Retry = *s.Retry
+	} else {
+		d.Retry = view.Settings().Config.Strategy.Policy()
+	}
+	if e.Kind == convoy.KindDynamic {
+		d.TargetURL = e.TargetURL
 	}
 	switch endpoint.Status {
 	case convoy.EndpointPaused:

@@ -126,7 +126,7 @@ func (b *bundle) event(kind string, to ...convoy.EndpointID) *convoy.Event {
 
 func (b *bundle) route(t *testing.T, events ...*convoy.Event) []*convoy.Delivery {
 	t.Helper()
-	ds, err := b.Route(t.Context(), events, time.Now())
+	ds, _, err := b.Route(t.Context(), events, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,13 +157,13 @@ func TestRoute(t *testing.T) {
 		reason     string
 	}{
 		{"exact", "invoice.paid", []convoy.EndpointID{exact}, []convoy.EndpointID{exact}, ""},
-		{"exact in another case", "Invoice.Paid", []convoy.EndpointID{exact}, nil, reasonUnmatched},
-		{"exact and longer", "invoice.paid.late", []convoy.EndpointID{exact}, nil, reasonUnmatched},
+		{"exact in another case", "Invoice.Paid", []convoy.EndpointID{exact}, nil, reasonType},
+		{"exact and longer", "invoice.paid.late", []convoy.EndpointID{exact}, nil, reasonType},
 		{"prefix", "invoice.sent", []convoy.EndpointID{prefix}, []convoy.EndpointID{prefix}, ""},
 		{"prefix of more segments", "invoice.sent.late", []convoy.EndpointID{prefix}, []convoy.EndpointID{prefix}, ""},
-		{"prefix alone", "invoice", []convoy.EndpointID{prefix}, nil, reasonUnmatched},
-		{"prefix and an empty segment", "invoice.", []convoy.EndpointID{prefix}, nil, reasonUnmatched},
-		{"prefix of a segment", "invoices.sent", []convoy.EndpointID{prefix}, nil, reasonUnmatched},
+		{"prefix alone", "invoice", []convoy.EndpointID{prefix}, nil, reasonType},
+		{"prefix and an empty segment", "invoice.", []convoy.EndpointID{prefix}, nil, reasonType},
+		{"prefix of a segment", "invoices.sent", []convoy.EndpointID{prefix}, nil, reasonType},
 		{"second of the types", "refund", []convoy.EndpointID{prefix}, []convoy.EndpointID{prefix}, ""},
 		{"any", "whatever", []convoy.EndpointID{all}, []convoy.EndpointID{all}, ""},
 		{"all of them", "invoice.paid", everybody, []convoy.EndpointID{exact, prefix, all, twice, twice}, ""},
@@ -172,14 +172,14 @@ func TestRoute(t *testing.T) {
 		{"named twice", "invoice.paid", []convoy.EndpointID{exact, all, exact}, []convoy.EndpointID{exact, all}, ""},
 		{"unknown", "invoice.paid", []convoy.EndpointID{unknown}, nil, reasonEndpoint},
 		{"unknown among others", "invoice.paid", []convoy.EndpointID{unknown, exact}, []convoy.EndpointID{exact}, ""},
-		{"unknown and unmatched", "order.made", []convoy.EndpointID{unknown, exact}, nil, reasonUnmatched},
+		{"unknown and unmatched", "order.made", []convoy.EndpointID{unknown, exact}, nil, reasonType},
 		{"nobody", "invoice.paid", nil, nil, reasonEndpoint},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			e, now := b.event(tt.kind, tt.to...), time.Now()
-			ds, err := b.Route(t.Context(), []*convoy.Event{e}, now)
+			ds, _, err := b.Route(t.Context(), []*convoy.Event{e}, now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -280,7 +280,7 @@ func TestCatchAll(t *testing.T) {
 			for i := range 50 {
 				wg.Go(func() {
 					b := []*bundle{one, two}[i%2]
-					ds, err := b.Route(t.Context(), []*convoy.Event{b.event("a.b", to)}, time.Now())
+					ds, _, err := b.Route(t.Context(), []*convoy.Event{b.event("a.b", to)}, time.Now())
 					if err != nil || len(ds) != 1 {
 						t.Errorf("%d deliveries, %v", len(ds), err)
 						return
@@ -355,7 +355,7 @@ func TestStoreDown(t *testing.T) {
 	r := New(&fallible{projects: b.catalog, lookup: down}, b.store, slog.New(slog.DiscardHandler))
 	e := b.event("a", to)
 	before := *e
-	ds, err := r.Route(t.Context(), []*convoy.Event{e}, time.Now())
+	ds, _, err := r.Route(t.Context(), []*convoy.Event{e}, time.Now())
 	if !errors.Is(err, down) || ds != nil {
 		t.Errorf("%d deliveries, %v", len(ds), err)
 	}
@@ -377,7 +377,7 @@ func TestOneEventsFault(t *testing.T) {
 		r := New(f, b.store, slog.New(slog.DiscardHandler))
 		fine, bad, late := b.event("a", to), b.event("a", convoy.EndpointID(id.New(time.Now()))), b.event("a", to)
 		before := *bad
-		ds, err := r.Route(t.Context(), []*convoy.Event{fine, bad, late}, time.Now())
+		ds, _, err := r.Route(t.Context(), []*convoy.Event{fine, bad, late}, time.Now())
 		if err != nil || len(ds) != 2 || ds[0].EventID != fine.ID || ds[1].EventID != late.ID {
 			t.Errorf("%s: %d deliveries, %v", name, len(ds), err)
 		}
@@ -394,7 +394,7 @@ func TestCatchAllRefused(t *testing.T) {
 	to := b.endpoint(t, convoy.EndpointActive).ID
 	r := New(b.catalog, refusing{}, slog.New(slog.DiscardHandler))
 	e := b.event("a", to)
-	ds, err := r.Route(t.Context(), []*convoy.Event{e}, time.Now())
+	ds, _, err := r.Route(t.Context(), []*convoy.Event{e}, time.Now())
 	if err != nil || len(ds) != 0 || e.Status != convoy.EventPending {
 		t.Errorf("%d deliveries, %v, event %+v; want it pending", len(ds), err, e)
 	}
@@ -414,5 +414,188 @@ func TestRouteNothing(t *testing.T) {
 	b := setup(t, sqlite(t))
 	if ds := b.route(t); len(ds) != 0 {
 		t.Errorf("%d deliveries of no events", len(ds))
+	}
+}
+
+// TestKinds routes events of every kind in a project with several owners.
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sqlite(t))
+	add := func(owner string, subs ...*convoy.Subscription) convoy.EndpointID {
+		t.Helper()
+		now := time.Now()
+		e := &convoy.Endpoint{
+			ID: convoy.EndpointID(id.New(now)), ProjectID: b.project.ID, OwnerID: owner, URL: "https://endpoint.example/" + id.New(now),
+			Name: "till", Status: convoy.EndpointActive, CreatedAt: now, UpdatedAt: now,
+		}
+		if err := b.store.CreateEndpoint(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range subs {
+			s.ID, s.ProjectID, s.EndpointID, s.Mode = convoy.SubscriptionID(id.New(now)), b.project.ID, e.ID, convoy.AtLeastOnce
+			if err := b.store.CreateSubscription(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return e.ID
+	}
+	takes := func(types ...string) *convoy.Subscription {
+		return &convoy.Subscription{Filters: filter.ForTypes("", types, nil, time.Now())}
+	}
+	of := func(source convoy.SourceID, types ...string) *convoy.Subscription {
+		s := takes(types...)
+		s.SourceID = source
+		return s
+	}
+	off := takes("paid")
+	off.Filters[0].EnabledAt = time.Time{}
+	one := add("acme", takes("paid"), takes("*"))
+	two := add("acme", takes("sent.*", "paid"))
+	three := add("other", takes("sent"), takes("sent.late"), of("S", "*"))
+	four := add("", off, of("S", "paid"), of("T", "*"))
+	add("acme") // wants nothing
+	b.changed(t)
+
+	tests := []struct {
+		name   string
+		event  convoy.Event
+		want   []convoy.EndpointID
+		reason string
+	}{
+		{"fan-out", convoy.Event{Kind: convoy.KindFanout, OwnerID: "acme", Type: "paid"}, []convoy.EndpointID{one, one, two}, ""},
+		{"fan-out of another type", convoy.Event{Kind: convoy.KindFanout, OwnerID: "acme", Type: "sent.late"}, []convoy.EndpointID{one, two}, ""},
+		{"fan-out to nobody", convoy.Event{Kind: convoy.KindFanout, OwnerID: "nobody", Type: "paid"}, nil, reasonOwner},
+		{"fan-out without an owner", convoy.Event{Kind: convoy.KindFanout, Type: "paid"}, nil, reasonOwner},
+		{"fan-out unwanted", convoy.Event{Kind: convoy.KindFanout, OwnerID: "other", Type: "paid"}, nil, reasonType},
+		{"broadcast", convoy.Event{Kind: convoy.KindBroadcast, Type: "paid"}, []convoy.EndpointID{one, two}, ""},
+		{"broadcast by pattern and name", convoy.Event{Kind: convoy.KindBroadcast, Type: "sent.late"}, []convoy.EndpointID{one, two, three}, ""},
+		{"broadcast of any type", convoy.Event{Kind: convoy.KindBroadcast, Type: "x"}, []convoy.EndpointID{one}, ""},
+		{"source", convoy.Event{Kind: convoy.KindSource, SourceID: "S", Type: "paid"}, []convoy.EndpointID{three, four}, ""},
+		{"source and type", convoy.Event{Kind: convoy.KindSource, SourceID: "S", Type: "x"}, []convoy.EndpointID{three}, ""},
+		{"source unwanted", convoy.Event{Kind: convoy.KindSource, SourceID: "U", Type: "x"}, nil, reasonSource},
+		{"single, not the source's", convoy.Event{Endpoints: []convoy.EndpointID{four}, Type: "paid"}, nil, reasonType},
+		{"dynamic", convoy.Event{Kind: convoy.KindDynamic, Endpoints: []convoy.EndpointID{four}, Type: "x", TargetURL: "https://t.example"}, []convoy.EndpointID{four}, ""},
+		{"dynamic unknown", convoy.Event{Kind: convoy.KindDynamic, Endpoints: []convoy.EndpointID{"E"}, Type: "x"}, nil, reasonEndpoint},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e := b.event(tt.event.Type, tt.event.Endpoints...)
+			e.Kind, e.OwnerID, e.SourceID, e.TargetURL = tt.event.Kind, tt.event.OwnerID, tt.event.SourceID, tt.event.TargetURL
+			ds := b.route(t, e)
+			if diff := cmp.Diff(tt.want, endpointsOf(ds)); diff != "" {
+				t.Errorf("endpoints (-want +got):\n%s", diff)
+			}
+			if e.FailureReason != tt.reason || (e.Status == convoy.EventSuccess) != (tt.reason == "") {
+				t.Errorf("event is %s: %q, want reason %q", e.Status, e.FailureReason, tt.reason)
+			}
+			if tt.reason == "" && !slices.Equal(e.Endpoints, slices.Compact(slices.Clone(tt.want))) {
+				t.Errorf("event is to %v", e.Endpoints)
+			}
+			// In steps of one, the deliveries are the same.
+			x := convoy.Expansion{Event: e}
+			var steps []*convoy.Delivery
+			for !x.Done {
+				more, err := b.Expand(t.Context(), &x, 1, time.Now())
+				if err != nil || len(more) > 1 {
+					t.Fatalf("a step of one gave %d, %v", len(more), err)
+				}
+				steps = append(steps, more...)
+			}
+			if len(steps) != len(ds) || x.Deliveries != len(ds) {
+				t.Fatalf("%d deliveries in steps, %d counted, want %d", len(steps), x.Deliveries, len(ds))
+			}
+			for i := range ds {
+				if steps[i].ID != ds[i].ID || ds[i].TargetURL != tt.event.TargetURL {
+					t.Errorf("delivery %d is %+v, in steps %+v", i, ds[i], steps[i])
+				}
+			}
+		})
+	}
+}
+
+// TestReplayIDs derives the ids of a replay from its name and time.
+func TestReplayIDs(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sqlite(t))
+	to := b.endpoint(t, convoy.EndpointActive, []string{"*"}).ID
+	e := b.event("a", to)
+	first := b.route(t, e)[0]
+	at := time.Now().Add(time.Minute).UTC().Truncate(time.Millisecond)
+	seen := map[convoy.DeliveryID]bool{first.ID: true}
+	for _, replay := range []string{"one", "two"} {
+		var ids []convoy.DeliveryID
+		for range 2 {
+			x := convoy.Expansion{Event: e, Replay: replay, At: at}
+			ds, err := b.Expand(t.Context(), &x, 10, time.Now())
+			if err != nil || len(ds) != 1 || !x.Done {
+				t.Fatalf("%d deliveries, %v", len(ds), err)
+			}
+			if d := ds[0]; !id.Time(string(d.ID)).Equal(at) || !d.AcknowledgedAt.Equal(at) || d.EventID != e.ID {
+				t.Errorf("delivery %+v, want it of %v", d, at)
+			}
+			ids = append(ids, ds[0].ID)
+		}
+		if ids[0] != ids[1] || seen[ids[0]] {
+			t.Errorf("replay %s has delivery %v", replay, ids)
+		}
+		seen[ids[0]] = true
+	}
+	// What cannot be delivered is none, and the event stays as it was.
+	before := *e
+	x := convoy.Expansion{Event: e, Replay: "three", At: at}
+	e.Endpoints = []convoy.EndpointID{"E"}
+	if ds, err := b.Expand(t.Context(), &x, 10, time.Now()); err != nil || len(ds) != 0 || !x.Done || e.Status != before.Status {
+		t.Errorf("%d deliveries, %v, event %+v", len(ds), err, e)
+	}
+}
+
+// TestOwnRetry prefers the subscription's policy to the project's.
+func TestOwnRetry(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sqlite(t))
+	to := b.endpoint(t, convoy.EndpointActive, []string{"*"}).ID
+	subs, err := b.store.AllSubscriptions(t.Context(), b.project.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := convoy.RetryPolicy{Type: convoy.RetryLinear, Interval: 3 * time.Second, Limit: 2}
+	subs[0].Retry = &want
+	if err := b.store.UpdateSubscription(t.Context(), subs[0]); err != nil {
+		t.Fatal(err)
+	}
+	b.changed(t)
+	if ds := b.route(t, b.event("a", to)); len(ds) != 1 || ds[0].Retry != want {
+		t.Errorf("deliveries %+v, want retry %+v", ds[0], want)
+	}
+}
+
+// TestWide defers an event with too many deliveries, and the rest of a batch
+// that has many.
+func TestWide(t *testing.T) {
+	t.Parallel()
+	b := setup(t, sqlite(t))
+	const n = convoy.WideEvent + 1
+	for range n {
+		b.endpoint(t, convoy.EndpointActive, []string{"a"})
+	}
+	wide, narrow := b.event("a"), b.event("b")
+	wide.Kind, narrow.Kind = convoy.KindBroadcast, convoy.KindBroadcast
+	ds, deferred, err := b.Route(t.Context(), []*convoy.Event{wide, narrow}, time.Now())
+	if err != nil || len(ds) != 0 || len(deferred) != 1 || deferred[0] != wide || wide.Status != convoy.EventPending || narrow.Status != convoy.EventFailure {
+		t.Fatalf("%d deliveries, deferred %v, %v; events %s and %s", len(ds), deferred, err, wide.Status, narrow.Status)
+	}
+	x, seen := convoy.Expansion{Event: wide}, map[convoy.EndpointID]bool{}
+	for !x.Done {
+		ds, err := b.Expand(t.Context(), &x, 100, time.Now())
+		if err != nil || len(ds) > 100 {
+			t.Fatalf("%d deliveries in a step, %v", len(ds), err)
+		}
+		for _, d := range ds {
+			seen[d.EndpointID] = true
+		}
+	}
+	if len(seen) != n || x.Deliveries != n || wide.Status != convoy.EventSuccess || len(wide.Endpoints) != 0 {
+		t.Errorf("%d endpoints, %d deliveries, event %+v", len(seen), x.Deliveries, wide)
 	}
 }

@@ -175,7 +175,7 @@ func (s *Store) markDuplicates(ctx context.Context, tx sqldb.Tx, keyed []*convoy
 	}
 	for _, e := range keyed {
 		if holders[key{e.ProjectID, e.IdempotencyKey}] != e.ID {
-			e.Duplicate, e.Status, e.FailureReason, e.Endpoints = true, convoy.EventSuccess, "", nil
+			e.Duplicate, e.Status, e.FailureReason = true, convoy.EventSuccess, ""
 		}
 	}
 	return nil
@@ -227,6 +227,29 @@ var routeEvents = &sqldb.Batch{
 		WHERE events.id = u.id AND events.status = 'Pending'`,
 	SQLite: `UPDATE events SET endpoints = $2, status = $3, failure_reason = $4, updated_at = $5
 		WHERE id = $1 AND status = 'Pending'`,
+}
+
+var settleFailed = &sqldb.Batch{
+	Columns: []sqldb.Type{sqldb.Text, sqldb.Text, sqldb.Int},
+	Postgres: `UPDATE events SET endpoints = u.endpoints, status = 'Success', failure_reason = '', updated_at = u.updated_at
+		FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u(id, endpoints, updated_at)
+		WHERE events.id = u.id AND events.status = 'Failure'`,
+	SQLite: `UPDATE events SET endpoints = $2, status = 'Success', failure_reason = '', updated_at = $3
+		WHERE id = $1 AND status = 'Failure'`,
+}
+
+// Replay writes deliveries of events that are stored already, leaving those
+// alone that are stored, too. The events of the batch had failed and are routed
+// now.
+func (s *Store) Replay(ctx context.Context, r *Routed) error {
+	err := s.db.Apply(ctx, settleFailed.Bind(len(r.Events), func(i int, w *sqldb.RowWriter) {
+		e := r.Events[i]
+		w.Text(string(e.ID)).Text(idsText(e.Endpoints)).Int(micros(e.UpdatedAt))
+	}), bindDeliveries(r.Deliveries))
+	if err != nil {
+		return fmt.Errorf("replay events: %w", err)
+	}
+	return nil
 }
 
 // Reroute writes what became of events that were stored unrouted.

@@ -124,7 +124,7 @@ func (f *Fixture) duplicate(t *testing.T, e *convoy.Event, d *convoy.Delivery, w
 	got, err := f.S.Event(t.Context(), e.ProjectID, e.ID)
 	ok(t, err)
 	_, err = f.S.Delivery(t.Context(), d.ProjectID, d.ID)
-	if got.Duplicate != want || e.Duplicate != want || convoy.IsNotFound(err) != want || got.Status != convoy.EventSuccess || want && len(got.Endpoints) > 0 {
+	if got.Duplicate != want || e.Duplicate != want || convoy.IsNotFound(err) != want || got.Status != convoy.EventSuccess || len(got.Endpoints) != 1 {
 		t.Fatalf("event %s: duplicate %v (told %v) with status %s and endpoints %v; delivery: %v; want duplicate %v",
 			e.IdempotencyKey, got.Duplicate, e.Duplicate, got.Status, got.Endpoints, err, want)
 	}
@@ -275,4 +275,33 @@ func unrouted(t *testing.T, f *Fixture) {
 	list, err = f.S.Unrouted(ctx, id.Floor(f.Now.Add(time.Hour)), 10)
 	ok(t, err)
 	same(t, list, pending[2:])
+}
+
+func replay(t *testing.T, f *Fixture) {
+	ctx := t.Context()
+	p := f.Project(t)
+	failed, fine := f.Event(p.ID, f.Now), f.Event(p.ID, f.Now)
+	failed.Status, failed.FailureReason = convoy.EventFailure, "no subscription matched this event"
+	old := f.Delivery(fine, "a")
+	f.Append(t, []*convoy.Event{failed, fine}, old)
+	at := f.Now.Add(time.Hour)
+	again, late := f.Replay(fine, "a", at), f.Replay(failed, "a", at)
+	failed.Status, failed.FailureReason, failed.Endpoints, failed.UpdatedAt = convoy.EventSuccess, "", []convoy.EndpointID{"a"}, at
+	for range 2 { // the second time changes nothing
+		ok(t, f.S.Replay(ctx, &store.Routed{Events: []*convoy.Event{failed}, Deliveries: []*convoy.Delivery{again, late}}))
+		got, err := f.S.Event(ctx, p.ID, failed.ID)
+		ok(t, err)
+		same(t, got, failed)
+		for _, d := range []*convoy.Delivery{old, again, late} {
+			same(t, f.delivery(t, d), d)
+		}
+	}
+	// Only what had failed changes.
+	other := *fine
+	other.Endpoints, other.UpdatedAt = []convoy.EndpointID{"b"}, at
+	ok(t, f.S.Replay(ctx, &store.Routed{Events: []*convoy.Event{&other}}))
+	got, err := f.S.Event(ctx, p.ID, fine.ID)
+	ok(t, err)
+	same(t, got, fine)
+	ok(t, f.S.Replay(ctx, &store.Routed{}))
 }

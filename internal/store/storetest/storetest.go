@@ -45,6 +45,7 @@ var cases = map[string]func(t *testing.T, f *Fixture){
 	"IdempotencyWindow":       idempotencyWindow,
 	"IdempotencyRace":         idempotencyRace,
 	"Unrouted":                unrouted,
+	"Replay":                  replay,
 	"ClaimOrder":              claimOrder,
 	"ClaimRace":               claimRace,
 	"SweepFresh":              sweepFresh,

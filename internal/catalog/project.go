@@ -1,0 +1,131 @@
+package catalog
+
+import (
+	"cmp"
+	"slices"
+
+	"convoy"
+)
+
+// Project is one project as it was at some moment, with the indexes that
+// routing needs; it never changes, so a pointer into it identifies a version.
+type Project struct {
+	settings  *convoy.Project
+	endpoints map[convoy.EndpointID]*convoy.Endpoint
+	// byOwner are the endpoints of each owner by id, byURL the oldest endpoint
+	// of each URL.
+	byOwner map[string][]*convoy.Endpoint
+	byURL   map[string]*convoy.Endpoint
+	// subscriptions are those of each endpoint, oldest first.
+	subscriptions map[convoy.EndpointID][]*Subscription
+	// The lists below are by endpoint, those of one endpoint oldest first.
+	// exact has a list for each event type that is named by a filter, patterns
+	// has the subscriptions with a filter for many types; both are of
+	// subscriptions to events of the API.
+	bySource map[convoy.SourceID][]*Subscription
+	exact    map[string][]*Subscription
+	patterns []*Subscription
+}
+
+// newProject indexes what was loaded: endpoints and subscriptions come oldest
+// first.
+func newProject(settings *convoy.Project, endpoints []*convoy.Endpoint, subscriptions []*Subscription) *Project {
+	p := &Project{
+		settings:      settings,
+		endpoints:     make(map[convoy.EndpointID]*convoy.Endpoint, len(endpoints)),
+		byOwner:       make(map[string][]*convoy.Endpoint),
+		byURL:         make(map[string]*convoy.Endpoint, len(endpoints)),
+		subscriptions: make(map[convoy.EndpointID][]*Subscription, len(endpoints)),
+		bySource:      make(map[convoy.SourceID][]*Subscription),
+		exact:         make(map[string][]*Subscription),
+	}
+	for _, e := range endpoints {
+		p.endpoints[e.ID] = e
+		if e.OwnerID != "" {
+			p.byOwner[e.OwnerID] = append(p.byOwner[e.OwnerID], e)
+		}
+		if _, ok := p.byURL[e.URL]; !ok {
+			p.byURL[e.URL] = e
+		}
+	}
+	for _, list := range p.byOwner {
+		slices.SortFunc(list, func(a, b *convoy.Endpoint) int { return cmp.Compare(a.ID, b.ID) })
+	}
+	for _, s := range subscriptions {
+		p.subscriptions[s.EndpointID] = append(p.subscriptions[s.EndpointID], s)
+	}
+	ordered := slices.Clone(subscriptions)
+	slices.SortStableFunc(ordered, Compare)
+	for _, s := range ordered {
+		p.index(s)
+	}
+	return p
+}
+
+// Compare is the order of the project's lists: by endpoint, then by age.
+func Compare(a, b *Subscription) int {
+	return cmp.Or(cmp.Compare(a.EndpointID, b.EndpointID), cmp.Compare(a.ID, b.ID))
+}
+
+// index adds a subscription to the lists it belongs to.
+func (p *Project) index(s *Subscription) {
+	if s.SourceID != "" {
+		p.bySource[s.SourceID] = append(p.bySource[s.SourceID], s)
+		return
+	}
+	many := false
+	for i := range s.Filters {
+		f := &s.Filters[i]
+		switch {
+		case f.EnabledAt.IsZero():
+		case convoy.EventTypePattern(f.EventType):
+			many = true
+		default:
+			p.exact[f.EventType] = append(p.exact[f.EventType], s)
+		}
+	}
+	if many {
+		p.patterns = append(p.patterns, s)
+	}
+}
+
+// Settings is the project itself.
+func (p *Project) Settings() *convoy.Project { return p.settings }
+
+// Endpoint looks an endpoint up.
+func (p *Project) Endpoint(id convoy.EndpointID) (*convoy.Endpoint, bool) {
+	e, ok := p.endpoints[id]
+	return e, ok
+}
+
+// EndpointByURL looks the oldest endpoint up that has exactly this URL.
+func (p *Project) EndpointByURL(url string) (*convoy.Endpoint, bool) {
+	e, ok := p.byURL[url]
+	return e, ok
+}
+
+// EndpointsOf are the endpoints of an owner, by id.
+func (p *Project) EndpointsOf(owner string) []*convoy.Endpoint { return p.byOwner[owner] }
+
+// Subscriptions are those of one endpoint, oldest first.
+func (p *Project) Subscriptions(id convoy.EndpointID) []*Subscription {
+	return p.subscriptions[id]
+}
+
+// SubscriptionsTo are those to the events of one source, in the order of
+// [Compare].
+func (p *Project) SubscriptionsTo(source convoy.SourceID) []*Subscription {
+	return p.bySource[source]
+}
+
+// SubscriptionsFor are those to events of the API whose filters may take events
+// of type t, in two lists, each in the order of [Compare]. A subscription that
+// names the type and has a pattern, too, is in both.
+func (p *Project) SubscriptionsFor(t string) (exact, patterns []*Subscription) {
+	return p.exact[t], p.patterns
+}
+
+// Subscription is a subscription as routing uses it.
+type Subscription struct {
+	*convoy.Subscription
+}

@@ -1,0 +1,241 @@
+package route
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"convoy"
+	"convoy/internal/catalog"
+)
+
+// Texts of Event.FailureReason.
+const (
+	reasonProject  = "project not found"
+	reasonEndpoint = "endpoint not found"
+	reasonOwner    = "no subscription matched this event: no endpoint has its owner"
+	reasonSource   = "no subscription matched this event: none is to its source"
+	reasonType     = "no subscription matched this event: none takes its type"
+	reasonFilter   = "no subscription matched this event: a filter refused it"
+)
+
+// settle sets what became of an event whose expansion is done. A replay
+// changes an event only from failed to routed.
+func settle(x *convoy.Expansion) {
+	e := x.Event
+	switch {
+	case x.Replay != "" && (x.Deliveries == 0 || e.Status != convoy.EventFailure):
+		return
+	case x.Deliveries == 0:
+		e.Status, e.FailureReason = convoy.EventFailure, x.Reason
+		if e.FailureReason == "" {
+			e.FailureReason = unreached(e.Kind)
+		}
+		return
+	}
+	e.Status, e.FailureReason = convoy.EventSuccess, ""
+	if x.Deliveries <= convoy.WideEvent {
+		if x.Functions { // the passes may have met the same endpoints
+			slices.Sort(x.Matched)
+			x.Matched = slices.Compact(x.Matched)
+		}
+		e.Endpoints = x.Matched
+	}
+}
+
+// unreached is why an event failed that met no subscription.
+func unreached(k convoy.EventKind) string {
+	switch k {
+	case convoy.KindFanout:
+		return reasonOwner
+	case convoy.KindSource:
+		return reasonSource
+	case convoy.KindBroadcast:
+		return reasonType
+	default:
+		return reasonEndpoint
+	}
+}
+
+// maxLooks bounds the subscriptions that one step looks at.
+const maxLooks = 5000
+
+// walk goes through the subscriptions that an event may be for, in the order of
+// [catalog.Compare].
+type walk struct {
+	*batch
+	x    *convoy.Expansion
+	view *catalog.Project
+	ds   []*convoy.Delivery
+	// room is how many more deliveries are wanted, looks how many more
+	// subscriptions are looked at.
+	room, looks int
+	// behind is where an earlier step ended, at its last look.
+	behind struct {
+		endpoint     convoy.EndpointID
+		subscription convoy.SubscriptionID
+	}
+}
+
+// run goes on with the pass that the expansion is in, to its end at most.
+func (w *walk) run(ctx context.Context) error {
+	x := w.x
+	w.behind.endpoint, w.behind.subscription = x.Endpoint, x.Subscription
+	var (
+		end bool
+		err error
+	)
+	switch x.Event.Kind {
+	case convoy.KindFanout:
+		end = w.fanout()
+	case convoy.KindBroadcast:
+		end = w.broadcast()
+	case convoy.KindSource:
+		end = w.source()
+	default:
+		end, err = w.single(ctx)
+	}
+	if err != nil || !end {
+		return err
+	}
+	if x.Pending && !x.Functions {
+		x.Functions, x.Endpoint, x.Subscription, x.Last = true, "", "", ""
+	} else {
+		x.Done = true
+	}
+	return nil
+}
+
+// single looks at the subscriptions of the endpoints that an event names; a
+// dynamic event takes the first of each.
+func (w *walk) single(ctx context.Context) (end bool, err error) {
+	e := w.x.Event
+	ids := e.Endpoints
+	if len(ids) > 1 {
+		ids = slices.Clone(ids)
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
+	}
+	for _, eid := range ids {
+		endpoint, subs, err := w.endpoint(ctx, &w.view, eid)
+		if err != nil {
+			return false, err
+		}
+		if endpoint == nil {
+			continue
+		}
+		if e.Kind == convoy.KindDynamic {
+			if !w.look(endpoint, subs[0]) {
+				return false, nil
+			}
+		} else if !w.endpointLooks(endpoint, subs) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func (w *walk) fanout() (end bool) {
+	for _, endpoint := range w.view.EndpointsOf(w.x.Event.OwnerID) {
+		if !w.endpointLooks(endpoint, w.view.Subscriptions(endpoint.ID)) {
+			return false
+		}
+	}
+	return true
+}
+
+// endpointLooks looks at those subscriptions of an endpoint that are to events
+// of the API; it is false when there is no room to go on.
+func (w *walk) endpointLooks(endpoint *convoy.Endpoint, subs []*catalog.Subscription) bool {
+	if w.x.Reason == "" {
+		w.x.Reason = reasonType
+	}
+	for _, s := range subs {
+		if s.SourceID == "" && !w.look(endpoint, s) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *walk) source() (end bool) {
+	for _, s := range w.view.SubscriptionsTo(w.x.Event.SourceID) {
+		if endpoint, ok := w.view.Endpoint(s.EndpointID); ok && !w.look(endpoint, s) {
+			return false
+		}
+	}
+	return true
+}
+
+// broadcast merges the two lists of subscriptions that may take the event.
+func (w *walk) broadcast() (end bool) {
+	exact, patterns := w.view.SubscriptionsFor(w.x.Event.Type)
+	for len(exact) > 0 || len(patterns) > 0 {
+		var s *catalog.Subscription
+		switch {
+		case len(patterns) == 0:
+			s, exact = exact[0], exact[1:]
+		case len(exact) == 0:
+			s, patterns = patterns[0], patterns[1:]
+		case exact[0] == patterns[0]:
+			s, exact, patterns = exact[0], exact[1:], patterns[1:]
+		case catalog.Compare(exact[0], patterns[0]) < 0:
+			s, exact = exact[0], exact[1:]
+		default:
+			s, patterns = patterns[0], patterns[1:]
+		}
+		if s.EndpointID == w.x.Last {
+			continue // one delivery to each endpoint
+		}
+		if endpoint, ok := w.view.Endpoint(s.EndpointID); ok && !w.look(endpoint, s) {
+			return false
+		}
+	}
+	return true
+}
+
+// look adds the delivery to a subscription if it takes the event; it is false
+// when there is no room to go on.
+func (w *walk) look(endpoint *convoy.Endpoint, s *catalog.Subscription) bool {
+	x := w.x
+	if w.behind.endpoint != "" && cmp.Or(cmp.Compare(endpoint.ID, w.behind.endpoint), cmp.Compare(s.ID, w.behind.subscription)) <= 0 {
+		return true
+	}
+	if w.room <= 0 || w.looks <= 0 {
+		return false
+	}
+	w.looks--
+	x.Endpoint, x.Subscription = endpoint.ID, s.ID
+	if !w.takes(s) {
+		return true
+	}
+	first := x.Last != endpoint.ID
+	x.Last = endpoint.ID // a broadcast is past this endpoint, in whichever pass
+	if (s.Function != "") != x.Functions {
+		x.Pending = true
+		return true
+	}
+	w.ds = append(w.ds, w.delivery(w.view, endpoint, s, x))
+	w.room--
+	x.Deliveries++
+	switch {
+	case x.Deliveries > convoy.WideEvent:
+		x.Matched = nil
+	case first || len(x.Matched) == 0:
+		x.Matched = append(x.Matched, endpoint.ID)
+	}
+	return true
+}
+
+// takes asks the filters of a subscription. A panic is a refusal by this
+// subscription and nobody else's.
+func (w *walk) takes(s *catalog.Subscription) (ok bool) {
+	x := w.x
+	if x.Event.Kind == convoy.KindDynamic {
+		return true
+	}
+	if x.Reason == "" {
+		x.Reason = reasonType
+	}
+	return s.Filter(x.Event.Type) != nil
+}

@@ -89,6 +89,11 @@ func (s *Store) deliveries(ctx context.Context, f DeliveryFilter) (Paged[Deliver
 		}
 	case f.Event != "":
 		l.branches = ofEvent(f.Event)
+	case len(f.Statuses) > 0:
+		some, err := l.ofStatuses(ctx, q, s.db.Dialect(), f.Statuses)
+		if err != nil || !some {
+			return Paged[DeliveryDetail]{Items: []DeliveryDetail{}}, err
+		}
 	}
 	page, err := paginate(f.Page, func(d *convoy.Delivery) string { return string(d.ID) }, fetchRows(ctx, q, l, scanDelivery))
 	if err != nil {
@@ -120,16 +125,58 @@ func deliveryListing(d sqldb.Dialect, f DeliveryFilter) listing {
 	return l
 }
 
+// ofStatuses reads deliveries that are not done, or did not go well, from the
+// indexes that hold no others. Those that went well are most of the project's, so
+// a list that includes them reads the project's index. It reports whether any
+// delivery can have one of the statuses.
+func (l *listing) ofStatuses(ctx context.Context, q sqldb.Querier, d sqldb.Dialect, statuses []convoy.DeliveryStatus) (some bool, err error) {
+	var troubles []convoy.DeliveryStatus
+	scheduled := false
+	for _, status := range slices.Compact(slices.Sorted(slices.Values(statuses))) {
+		switch status {
+		case convoy.DeliverySuccess:
+			return true, nil
+		case convoy.DeliveryScheduled:
+			scheduled = true
+		case convoy.DeliveryRetry, convoy.DeliveryFailure, convoy.DeliveryDiscarded:
+			troubles = append(troubles, status)
+		}
+	}
+	const column = "d.trouble"
+	l.branches, l.lateral = nil, ""
+	if !scheduled {
+		l.where.add(column + " <> ''") // the indexes' condition
+		ofEach(l, d, column, troubles)
+		return len(troubles) > 0, nil
+	}
+	mark, err := readFact(ctx, q, freshMark)
+	if err != nil {
+		return false, err
+	}
+	for _, status := range troubles {
+		l.branches = append(l.branches, func(w *where) { w.add(column+" = ? AND "+column+" <> ''", status) })
+	}
+	l.branches = append(l.branches,
+		func(w *where) { w.add("d.claim_at > 0 AND d.status = 'Scheduled'") },
+		// Those that nobody may claim yet are younger than the sweep's mark.
+		func(w *where) { w.add("d.claim_at = 0 AND d.status = 'Scheduled' AND d.id >= ?", mark) })
+	return true, nil
+}
+
 // ofEndpoints reads the deliveries of each endpoint from its own index.
 func (l *listing) ofEndpoints(d sqldb.Dialect, endpoints []convoy.EndpointID) {
-	const column = "d.endpoint_id"
-	distinct := slices.Compact(slices.Sorted(slices.Values(endpoints)))
+	ofEach(l, d, "d.endpoint_id", slices.Compact(slices.Sorted(slices.Values(endpoints))))
+}
+
+// ofEach reads the rows of each value of a column from where an index has them
+// together.
+func ofEach[T ~string](l *listing, d sqldb.Dialect, column string, values []T) {
 	if d == sqldb.Postgres {
-		l.lateral, l.lateralValues = column, sqldb.Texts(d, distinct)
+		l.lateral, l.lateralValues = column, sqldb.Texts(d, values)
 		return
 	}
-	for _, e := range distinct {
-		l.branches = append(l.branches, func(w *where) { w.add(column+" = ?", e) })
+	for _, v := range values {
+		l.branches = append(l.branches, func(w *where) { w.add(column+" = ?", v) })
 	}
 }
 

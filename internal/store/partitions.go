@@ -62,10 +62,15 @@ func (s *Store) ensurePartition(ctx context.Context, table, options string, day 
 		if ok, err := exists(tx); ok || err != nil {
 			return err
 		}
+		var columns string // those that are written, in quotes
+		if err := tx.QueryRow(ctx, `SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+			WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''`, table).Scan(&columns); err != nil {
+			return err
+		}
 		for _, q := range []string{
-			`CREATE TABLE ` + name + ` (LIKE ` + table + ` INCLUDING DEFAULTS)` + options,
+			`CREATE TABLE ` + name + ` (LIKE ` + table + ` INCLUDING DEFAULTS INCLUDING GENERATED)` + options,
 			`WITH moved AS (DELETE FROM ` + table + `_default WHERE id >= '` + from + `' AND id < '` + to + `' RETURNING *)
-				INSERT INTO ` + name + ` SELECT * FROM moved`,
+				INSERT INTO ` + name + ` (` + columns + `) SELECT ` + columns + ` FROM moved`,
 			`ALTER TABLE ` + table + ` ATTACH PARTITION ` + name + ` FOR VALUES FROM ('` + from + `') TO ('` + to + `')`,
 		} {
 			if _, err := tx.Exec(ctx, q); err != nil {

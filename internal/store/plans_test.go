@@ -147,6 +147,26 @@ func testPlans(t *testing.T, db sqldb.DB) {
 	doomed := plain.Endpoint(t, p)
 	cursor := store.Page{Cursor: string(event.ID)}
 	week := f.Now.AddDate(0, 0, -7)
+	check := func(name string, sorted bool, run func() error) {
+		e.plans = nil
+		if err := run(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if len(e.plans) == 0 {
+			t.Errorf("%s: no plan", name)
+		}
+		for _, plan := range e.plans {
+			_, steps, _ := strings.Cut(plan, "\n")
+			scan := postgresScan.MatchString(steps)
+			for _, m := range sqliteScan.FindAllStringSubmatch(steps, -1) {
+				// A scan of an index in its order stops at the limit.
+				scan = scan || !strings.Contains(m[2], "USING")
+			}
+			if scan || strings.Contains(plan, "no plan") || !sorted && sorts.MatchString(steps) {
+				t.Errorf("%s: %s", name, plan)
+			}
+		}
+	}
 	for name, tt := range map[string]struct {
 		// sorted says that a few rows are sorted: those of one page, of one
 		// event, or of one claim.
@@ -181,6 +201,18 @@ func testPlans(t *testing.T, db sqldb.DB) {
 		}},
 		"deliveries by status": {true, func() error {
 			_, err := f.S.Deliveries(ctx, store.DeliveryFilter{Project: p.ID, Statuses: []convoy.DeliveryStatus{"Success", "Failure"}, Page: cursor})
+			return err
+		}},
+		"deliveries by trouble": {true, func() error {
+			_, err := f.S.Deliveries(ctx, store.DeliveryFilter{Project: p.ID, Statuses: []convoy.DeliveryStatus{"Failure", "Retry"}, Page: cursor})
+			return err
+		}},
+		"deliveries by type": {true, func() error {
+			_, err := f.S.Deliveries(ctx, store.DeliveryFilter{Project: p.ID, Type: "rare", From: week})
+			return err
+		}},
+		"deliveries by subscription": {true, func() error {
+			_, err := f.S.Deliveries(ctx, store.DeliveryFilter{Project: p.ID, Subscription: "rare"})
 			return err
 		}},
 		"deliveries by endpoint": {true, func() error {
@@ -228,25 +260,16 @@ func testPlans(t *testing.T, db sqldb.DB) {
 			return f.S.DeleteEndpoint(ctx, p.ID, doomed.ID, f.Now)
 		}},
 	} {
-		e.plans = nil
-		if err := tt.run(); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if len(e.plans) == 0 {
-			t.Errorf("%s: no plan", name)
-		}
-		for _, plan := range e.plans {
-			_, steps, _ := strings.Cut(plan, "\n")
-			scan := postgresScan.MatchString(steps)
-			for _, m := range sqliteScan.FindAllStringSubmatch(steps, -1) {
-				// A scan of an index in its order stops at the limit.
-				scan = scan || !strings.Contains(m[2], "USING")
-			}
-			if scan || strings.Contains(plan, "no plan") || !tt.sorted && sorts.MatchString(steps) {
-				t.Errorf("%s: %s", name, plan)
-			}
-		}
+		check(name, tt.sorted, tt.run)
 	}
+	// The sweep has seen all but the newest.
+	if _, _, err := plain.S.SweepFresh(ctx, event.CreatedAt.Add(time.Second), 100_000); err != nil {
+		t.Fatal(err)
+	}
+	check("deliveries that wait", true, func() error {
+		_, err := f.S.Deliveries(ctx, store.DeliveryFilter{Project: p.ID, Statuses: []convoy.DeliveryStatus{"Scheduled", "Discarded"}, Page: cursor})
+		return err
+	})
 }
 
 // analyze does what the database's own housekeeping does: gather statistics of

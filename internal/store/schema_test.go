@@ -21,7 +21,7 @@ func TestSchemas(t *testing.T) {
 	t.Parallel()
 	lite, pg := openSQLite(t), openPostgres(t)
 	liteColumns := texts(t, lite, `SELECT m.name || '.' || c.name || ' ' || c.type || CASE WHEN c."notnull" = 0 THEN ' NULL' ELSE '' END
-		FROM sqlite_master m JOIN pragma_table_info(m.name) c
+		FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c
 		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE 'goose_%' ORDER BY 1`)
 	pgColumns := texts(t, pg, `SELECT table_name || '.' || column_name || ' ' || data_type || CASE WHEN is_nullable = 'NO' THEN '' ELSE ' NULL' END
 		FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'goose_%' AND table_name <> 'schema_lock'

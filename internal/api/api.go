@@ -17,6 +17,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"golang.org/x/sync/semaphore"
 
 	"convoy"
 	"convoy/internal/catalog"
@@ -29,6 +30,9 @@ import (
 // set its status and whether it is a duplicate; its errors are *convoy.Error.
 type publisher interface {
 	Publish(ctx context.Context, e *convoy.Event) error
+	// PublishAll is Publish for several events at once. It returns an error for
+	// each, nil for those that are durable.
+	PublishAll(ctx context.Context, events []*convoy.Event) []error
 }
 
 // directory answers what every request asks, from memory. Its errors are
@@ -105,11 +109,15 @@ type api struct {
 	prefix  string // RootPath in clean form, "" for none
 	mux     *http.ServeMux
 	// routes are by the mux's patterns; pages, outside /api, by path.
-	routes           map[string]*route
-	pages            map[string]page
-	publishing, lost *route
-	ids              requestIDs
-	document         []byte // openapi.json
+	routes map[string]*route
+	pages  map[string]page
+	// publishing are the routes that take events, by their suffix.
+	publishing map[string]*publishing
+	lost       *route
+	ids        requestIDs
+	// batchBytes bounds the bodies of batches that are held at once.
+	batchBytes *semaphore.Weighted
+	document   []byte // openapi.json
 
 	// versionHeader is shared by all responses and never written to.
 	versionHeader []string
@@ -144,6 +152,7 @@ func New(cfg Config) (http.Handler, error) {
 		routes:        make(map[string]*route),
 		pages:         make(map[string]page),
 		ids:           newRequestIDs(),
+		batchBytes:    semaphore.NewWeighted(max(batchBudget, maxBatchBody(cfg.MaxBody))),
 		versionHeader: []string{cfg.APIVersion},
 	}
 	if err := a.register(humago.New(a.mux, documentConfig(cfg.Version, a.prefix))); err != nil {
@@ -158,7 +167,6 @@ func New(cfg Config) (http.Handler, error) {
 	} {
 		a.pages[path] = page{route: a.newRoute(path, ""), serve: serve}
 	}
-	a.publishing = a.routes[http.MethodPost+" "+publishRoute]
 	a.lost = a.newRoute("unmatched", "")
 	return a, nil
 }
@@ -168,6 +176,8 @@ func New(cfg Config) (http.Handler, error) {
 type route struct {
 	pattern string
 	metrics *telemetry.HTTPRoute
+	// publishes marks the routes that take events.
+	publishes bool
 }
 
 // newRoute makes a route; an empty method stands for any.

@@ -75,9 +75,10 @@ func payloadJSON(data []byte) json.RawMessage {
 }
 
 // appendPublished appends the answer to a publish request: the envelope with
-// what viewEvent shows.
-func appendPublished(b []byte, e *convoy.Event) []byte {
-	b = append(b, `{"status":true,"message":"`+publishedMessage+`","data":{"uid":`...)
+// what viewEvent shows. The message needs no escaping.
+func appendPublished(b []byte, message string, e *convoy.Event) []byte {
+	b = append(append(b, `{"status":true,"message":"`...), message...)
+	b = append(b, `","data":{"uid":`...)
 	b = appendString(b, string(e.ID))
 	b = appendString(append(b, `,"event_type":`...), e.Type)
 	if e.SourceID != "" {

@@ -46,17 +46,36 @@ type direct struct {
 	store *store.Store
 	mu    sync.Mutex
 	fail  error
-	n     int
+	// after is how many more events are taken before it fails.
+	after    int
+	n, tries int
+}
+
+// failAfter makes the publisher take n more events.
+func (d *direct) failAfter(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.after = n
 }
 
 func (d *direct) Publish(ctx context.Context, e *convoy.Event) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.fail != nil {
+	d.tries++
+	if d.fail != nil && d.after <= 0 {
 		return d.fail
 	}
+	d.after--
 	d.n++
 	return d.store.Append(ctx, &store.Routed{Events: []*convoy.Event{e}}, e.CreatedAt, time.Hour)
+}
+
+func (d *direct) PublishAll(ctx context.Context, events []*convoy.Event) []error {
+	errs := make([]error, len(events))
+	for i, e := range events {
+		errs[i] = d.Publish(ctx, e)
+	}
+	return errs
 }
 
 // fixture is a server over HTTP with one organisation, a project and its key,

@@ -91,7 +91,7 @@ func TestDocument(t *testing.T) {
 					t.Errorf("%s does not list %s", name, status)
 				}
 			}
-			if success != 1 || len(op.Security) == 0 {
+			if want := 1 + strings.Count(path, batchRoute); success != want || len(op.Security) == 0 {
 				t.Errorf("%s: %d successes, security %v", name, success, op.Security)
 			}
 			var inPath []string

@@ -71,7 +71,7 @@ func TestPublishedFormIsTheViews(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := appendPublished(nil, e); !sameJSON(t, got, want) {
+		if got := appendPublished(nil, publishedMessage, e); !sameJSON(t, got, want) {
 			t.Errorf("\n got %s\nwant %s", got, want)
 		}
 	}
@@ -318,6 +318,14 @@ type nullPublisher struct{}
 func (nullPublisher) Publish(_ context.Context, e *convoy.Event) error {
 	e.Status = convoy.EventSuccess
 	return nil
+}
+
+func (n nullPublisher) PublishAll(ctx context.Context, events []*convoy.Event) []error {
+	errs := make([]error, len(events))
+	for i, e := range events {
+		errs[i] = n.Publish(ctx, e)
+	}
+	return errs
 }
 
 type body struct{ bytes.Reader }

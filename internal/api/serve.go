@@ -22,6 +22,8 @@ const (
 	apiPrefix      = "/api/"
 	projectsPrefix = "/api/v1/projects/"
 	publishRoute   = "/api/v1/projects/{projectID}/events"
+	batchSuffix    = "/batch"
+	batchRoute     = "/events" + batchSuffix
 
 	headerRequestID = "X-Request-Id"
 	headerVersion   = "X-Convoy-Version"
@@ -94,32 +96,39 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.fail(x, r, errNoRoute)
 		return
 	}
-	if err := a.admit(x, r); err != nil {
+	if err := a.admit(x, r, p); err != nil {
 		a.fail(x, r, err)
 		return
 	}
-	if r.Method == http.MethodPost && isPublish(p) && r.URL.RawPath == "" {
-		x.route = a.publishing
-		project, _, _ := strings.Cut(p[len(projectsPrefix):], "/")
-		a.publish(x, r, project)
-		return
+	if r.Method == http.MethodPost && r.URL.RawPath == "" {
+		if project, suffix, ok := publishPath(p); ok {
+			if to := a.publishing[suffix]; to != nil {
+				x.route = to.route
+				to.serve(a, x, r, project, to)
+				return
+			}
+		}
 	}
 	a.dispatch(x, r, p)
 }
 
-// isPublish reports whether a path is projectsPrefix, one segment, "/events".
-func isPublish(p string) bool {
+// publishPath splits a path of [publishRoute] and what follows it.
+func publishPath(p string) (project, suffix string, ok bool) {
 	if !strings.HasPrefix(p, projectsPrefix) {
-		return false
+		return "", "", false
 	}
 	rest := p[len(projectsPrefix):]
 	i := strings.IndexByte(rest, '/')
-	return i > 0 && rest[i:] == "/events"
+	if i <= 0 {
+		return "", "", false
+	}
+	suffix, ok = strings.CutPrefix(rest[i:], "/events")
+	return rest[:i], suffix, ok
 }
 
-// admit checks the content type and then the credential.
-func (a *api) admit(x *exchange, r *http.Request) error {
-	if ct := r.Header["Content-Type"]; len(ct) > 0 && !isJSON(ct[0]) {
+// admit checks the content type and then the credential; p is the clean path.
+func (a *api) admit(x *exchange, r *http.Request, p string) error {
+	if ct := r.Header["Content-Type"]; len(ct) > 0 && !isJSON(ct[0]) && !(isNDJSON(ct[0]) && strings.HasSuffix(p, batchRoute)) {
 		return errContentType
 	}
 	var err error
@@ -264,7 +273,7 @@ func (a *api) logServed(x *exchange, r *http.Request, d time.Duration) {
 		level = slog.LevelError
 	case x.err != nil:
 		level = slog.LevelWarn
-	case x.route == a.publishing, x.key == nil && x.status == http.StatusOK:
+	case x.route.publishes, x.key == nil && x.status == http.StatusOK:
 		level = slog.LevelDebug
 	}
 	ctx := r.Context()

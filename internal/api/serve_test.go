@@ -217,6 +217,8 @@ type panicking struct{}
 
 func (panicking) Publish(context.Context, *convoy.Event) error { panic("out of cheese") }
 
+func (panicking) PublishAll(context.Context, []*convoy.Event) []error { panic("out of cheese") }
+
 func TestOneLinePerRequest(t *testing.T) {
 	t.Parallel()
 	f := setup(t, openSQLite(t))

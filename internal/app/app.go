@@ -209,6 +209,7 @@ func (p *process) scheduler(persister *intake.Persister) *schedule.Scheduler {
 // publisher is the intake of the configured mode, with its stage.
 func (p *process) publisher(cfg intake.Config, persister *intake.Persister) interface {
 	Publish(ctx context.Context, e *convoy.Event) error
+	PublishAll(ctx context.Context, events []*convoy.Event) []error
 } {
 	if p.engines.stream != nil {
 		q := intake.NewQueued(cfg, p.engines.stream)

@@ -63,16 +63,45 @@ func New[T any](cfg Config, size func(T) int, flush func(ctx context.Context, it
 // Do gives an item and waits for its batch, returning the flush's error. When
 // ctx ends first the item may still be flushed.
 func (b *Batcher[T]) Do(ctx context.Context, item T) error {
+	res, err := b.give(ctx, item)
+	if err != nil {
+		return err
+	}
+	return b.wait(ctx, res)
+}
+
+// DoAll is Do for several items, which may end up in one batch or in more. It
+// returns an error for each, nil for those that were flushed.
+func (b *Batcher[T]) DoAll(ctx context.Context, items []T) []error {
+	errs := make([]error, len(items))
+	results := make([]chan error, len(items))
+	for i, item := range items {
+		results[i], errs[i] = b.give(ctx, item)
+	}
+	for i, res := range results {
+		if res != nil {
+			errs[i] = b.wait(ctx, res)
+		}
+	}
+	return errs
+}
+
+// give puts an item into the waiting room and returns where its result comes.
+func (b *Batcher[T]) give(ctx context.Context, item T) (chan error, error) {
 	res := b.results.Get().(chan error)
 	select {
 	case b.in <- entry[T]{item, res}:
+		return res, nil
 	case <-ctx.Done():
 		b.results.Put(res)
-		return ctx.Err()
+		return nil, ctx.Err()
 	case <-b.done:
 		b.results.Put(res)
-		return ErrClosed
+		return nil, ErrClosed
 	}
+}
+
+func (b *Batcher[T]) wait(ctx context.Context, res chan error) error {
 	select {
 	case err := <-res:
 		b.results.Put(res)

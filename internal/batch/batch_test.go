@@ -269,3 +269,46 @@ func TestDoGivesUp(t *testing.T) {
 		run.Wait()
 	})
 }
+
+func TestDoAll(t *testing.T) {
+	t.Parallel()
+	odd := errors.New("odd")
+	b := New(Config{MaxItems: 4, MaxBytes: 100, Pending: 2, FlushTimeout: time.Second}, func(int) int { return 1 },
+		func(_ context.Context, items []int) error {
+			for _, n := range items {
+				if n%2 == 1 {
+					return odd
+				}
+			}
+			return nil
+		})
+	ctx, cancel := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	run.Go(func() { _ = b.Run(ctx) })
+	many := make([]int, 1000) // more than may wait
+	for i, err := range b.DoAll(ctx, many) {
+		if err != nil {
+			t.Errorf("item %d: %v", i, err)
+		}
+	}
+	if errs := b.DoAll(ctx, []int{1}); !errors.Is(errs[0], odd) {
+		t.Errorf("errors %v", errs)
+	}
+	if errs := b.DoAll(ctx, nil); len(errs) != 0 {
+		t.Errorf("errors %v of nothing", errs)
+	}
+	ended, end := context.WithCancel(ctx)
+	end()
+	for _, err := range b.DoAll(ended, make([]int, 10)) {
+		if err != nil && !errors.Is(err, context.Canceled) { // those that were flushed in time are
+			t.Error(err)
+		}
+	}
+	cancel()
+	run.Wait()
+	for _, err := range b.DoAll(t.Context(), make([]int, 10)) {
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("after the end: %v", err)
+		}
+	}
+}

@@ -254,6 +254,23 @@ func (s *Stored) Publish(ctx context.Context, e *convoy.Event) error {
 	return nil
 }
 
+// PublishAll is Publish for several events at once. It returns an error for
+// each, nil for those that are stored.
+func (s *Stored) PublishAll(ctx context.Context, events []*convoy.Event) []error {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	errs := s.batch.DoAll(ctx, events)
+	for i, e := range events {
+		if errs[i] != nil {
+			errs[i] = refused(errs[i])
+			continue
+		}
+		s.cfg.Metrics.Accepted.Stored.Inc()
+		accepted(ctx, s.cfg.Log, e, "stored")
+	}
+	return errs
+}
+
 // refused says what a publisher may know of a failed write.
 func refused(err error) error {
 	if errors.Is(err, context.Canceled) {

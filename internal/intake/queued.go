@@ -65,6 +65,23 @@ func (q *Queued) Publish(ctx context.Context, e *convoy.Event) error {
 	return nil
 }
 
+// PublishAll is Publish for several events at once. It returns an error for
+// each, nil for those that are in the log.
+func (q *Queued) PublishAll(ctx context.Context, events []*convoy.Event) []error {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	errs := q.batch.DoAll(ctx, events)
+	for i, e := range events {
+		if errs[i] != nil {
+			errs[i] = refused(errs[i])
+			continue
+		}
+		q.cfg.Metrics.Accepted.Queued.Inc()
+		accepted(ctx, q.cfg.Log, e, "queued")
+	}
+	return errs
+}
+
 // reader is the reading half of the log.
 type reader interface {
 	Read(ctx context.Context, max int) ([]queue.Entry, error)

@@ -113,6 +113,18 @@ type Delivery struct {
 type Job struct {
 	Delivery *Delivery
 	Event    *Event
+	// Payload is nil when the event's data is sent.
+	Payload *Payload
+}
+
+// Payload is what is sent in a delivery instead of its event's data: the output
+// of its subscription's function.
+type Payload struct {
+	Delivery DeliveryID
+	Data     []byte
+	// Failure is why the function had no output. Such a delivery is not sent: the
+	// function runs again before it is tried.
+	Failure string
 }
 
 // Parked is the claim time of a delivery whose endpoint is paused.

@@ -102,6 +102,9 @@ func viewDelivery(d store.DeliveryDetail) deliveryView {
 		v.SourceMetadata.UID = e.SourceID
 		v.Metadata.Data, v.Metadata.Raw = payloadJSON(e.Data), string(e.Data)
 	}
+	if p := d.Payload; p != nil { // null when its function has failed
+		v.Metadata.Data, v.Metadata.Raw = payloadJSON(p.Data), string(p.Data)
+	}
 	if e := d.Endpoint; e != nil {
 		v.EndpointMetadata = endpointStub{
 			UID: e.ID, ProjectID: e.ProjectID, OwnerID: e.OwnerID, URL: e.URL, Name: e.Name, SupportEmail: e.SupportEmail,

@@ -23,6 +23,7 @@ import (
 	"convoy/internal/intake"
 	"convoy/internal/oauth"
 	"convoy/internal/queue"
+	"convoy/internal/route"
 	"convoy/internal/run"
 	"convoy/internal/schedule"
 	"convoy/internal/telemetry"
@@ -95,14 +96,15 @@ func (p *process) run(ctx context.Context) error {
 
 	push := pusher{queue: e.queue, log: p.log("intake")}
 	var taker intake.Taker = push
+	router := routerOf(p)
 	if p.parts.deliver {
-		if err := p.makeDeliverer(); err != nil {
+		if err := p.makeDeliverer(router); err != nil {
 			return err
 		}
 		taker = p.deliverer
 	}
 	cfg := intake.Config{
-		Router:    routerOf(p),
+		Router:    router,
 		Store:     e.store,
 		Endpoints: timeouts{p.catalog},
 		Taker:     taker,
@@ -112,6 +114,7 @@ func (p *process) run(ctx context.Context) error {
 		Metrics:   p.metrics, Log: p.log("intake"), Now: time.Now,
 	}
 	persister := intake.NewPersister(cfg)
+	p.stage("expander", persister.Run)
 	if p.parts.deliver && e.stream != nil {
 		p.stage("consumer", intake.NewConsumer(cfg, e.stream, persister).Run)
 	}
@@ -134,7 +137,7 @@ func (p *process) run(ctx context.Context) error {
 	return run.Group{Stages: p.stages, Drain: p.Config.Server.HTTP.ShutdownTimeout}.Run(ctx)
 }
 
-func (p *process) makeDeliverer() error {
+func (p *process) makeDeliverer(router *route.Router) error {
 	c := p.Config.Dispatcher
 	roots, err := authorities(c)
 	if err != nil {
@@ -147,6 +150,7 @@ func (p *process) makeDeliverer() error {
 	p.deliverer = deliver.New(deliver.Config{
 		Store: p.engines.store, Projects: p.catalog, Queue: p.engines.queue,
 		Disabler:  disabler{p.engines.store, p.catalog},
+		Functions: router,
 		Transport: transport, Showing: deliver.Showing(transport), Tokens: p.tokens(roots),
 		QueueIsStore: p.engines.queueIsStore,
 		Concurrency:  p.Config.ConsumerPoolSize, PerEndpoint: c.EndpointConcurrency,

@@ -44,6 +44,7 @@ type Config struct {
 	Projects  projects
 	Queue     queue.Queue
 	Disabler  disabler
+	Functions functions
 	Transport http.RoundTripper
 	// Showing makes the transports of endpoints that ask for a client
 	// certificate, and Tokens gets the tokens of those that ask for one.
@@ -150,7 +151,7 @@ func (d *Deliverer) Take(ctx context.Context, jobs []convoy.Job) {
 	now := d.cfg.Now()
 	var rest []queue.Item
 	for i := range jobs {
-		j := &job{Job: jobs[i], deadline: now.Add(d.cfg.StartLimit), bytes: jobs[i].Event.Size()}
+		j := &job{Job: jobs[i], deadline: now.Add(d.cfg.StartLimit), bytes: size(jobs[i])}
 		if v, wait := d.lanes.add(j); v == full {
 			rest = append(rest, queue.Item{ID: queueID(j.Delivery), Due: now.Add(wait)})
 		}
@@ -248,7 +249,7 @@ func (d *Deliverer) load(ctx context.Context, items []queue.Item) error {
 			back = append(back, queue.Item{ID: queueID(del), Due: del.DueAt})
 			continue
 		}
-		j := &job{Job: jobs[i], deadline: now.Add(lease - usual - leaseMargin), queued: true, bytes: jobs[i].Event.Size()}
+		j := &job{Job: jobs[i], deadline: now.Add(lease - usual - leaseMargin), queued: true, bytes: size(jobs[i])}
 		switch v, wait := d.lanes.add(j); v {
 		case full:
 			back = append(back, queue.Item{ID: queueID(del), Due: now.Add(wait)})

@@ -15,7 +15,9 @@ type job struct {
 	deadline time.Time
 	// queued says that it came from the queue, which waits to hear of it.
 	queued bool
-	bytes  int
+	// made says that its payload was made just now, and is not stored yet.
+	made  bool
+	bytes int
 }
 
 // lanes holds the jobs waiting in this process, a lane for each endpoint, and

@@ -24,6 +24,9 @@ func (d done) size() int {
 	if a := d.outcome.Attempt; a != nil {
 		n += len(a.Response) + len(a.URL)
 	}
+	if p := d.outcome.Payload; p != nil {
+		n += len(p.Data)
+	}
 	return n
 }
 
@@ -123,13 +126,18 @@ func (d *Deliverer) try(ctx context.Context, j *job, now time.Time) (store.Outco
 		d.push(ctx, []queue.Item{{ID: queueID(del), Due: until}})
 		j.queued = true
 	}
+	if j.Payload != nil && j.Payload.Failure != "" {
+		if out, ended := d.transform(ctx, j, now); ended {
+			return out, out.Delivery != nil
+		}
+	}
 	return d.attempt(ctx, j, t, now)
 }
 
 // attempt sends and decides.
 func (d *Deliverer) attempt(ctx context.Context, j *job, t *target, now time.Time) (store.Outcome, bool) {
 	del := j.Delivery
-	r, a := d.sender.send(ctx, t, del, j.Event, now)
+	r, a := d.sender.send(ctx, t, del, j.content(), now)
 	if r.err != nil && ctx.Err() != nil {
 		d.lanes.forget(del.ID)
 		return store.Outcome{}, false // cut off by us: no attempt of theirs
@@ -150,7 +158,11 @@ func (d *Deliverer) attempt(ctx context.Context, j *job, t *target, now time.Tim
 			d.cfg.Log.Error("endpoint not disabled", "endpoint_id", del.EndpointID, "err", err)
 		}
 	}
-	return store.Outcome{Delivery: &after, Before: del.Trials, Attempt: a}, true
+	out := store.Outcome{Delivery: &after, Before: del.Trials, Attempt: a}
+	if j.made {
+		out.Payload = j.Payload // what was sent once is what is sent again
+	}
+	return out, true
 }
 
 func (d *Deliverer) discard(del *convoy.Delivery, reason string, now time.Time) store.Outcome {

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"convoy"
@@ -46,13 +48,17 @@ const retryAfter = 2 * time.Second
 type router interface {
 	Route(ctx context.Context, events []*convoy.Event, now time.Time) (deliveries []*convoy.Delivery, deferred []*convoy.Event, err error)
 	Expand(ctx context.Context, x *convoy.Expansion, max int, now time.Time) ([]*convoy.Delivery, error)
+	Transform(ctx context.Context, e *convoy.Event, d *convoy.Delivery) (*convoy.Payload, error)
 }
 
 type eventStore interface {
 	Append(ctx context.Context, r *store.Routed, now time.Time, window time.Duration) error
-	Unrouted(ctx context.Context, before string, max int) ([]*convoy.Event, error)
+	Unrouted(ctx context.Context, f store.UnroutedFilter) ([]*convoy.Event, error)
 	Reroute(ctx context.Context, r *store.Routed) error
 	Replay(ctx context.Context, r *store.Routed) error
+	Hold(ctx context.Context, holds []store.Hold, now time.Time) ([]*convoy.Event, error)
+	Expand(ctx context.Context, r *store.Routed, now time.Time) error
+	KnownDeliveries(ctx context.Context, ids []convoy.DeliveryID) (map[convoy.DeliveryID]bool, error)
 	Ping(ctx context.Context) error
 }
 
@@ -87,11 +93,21 @@ type Config struct {
 	Now     func() time.Time
 }
 
-// Persister routes events and stores them with their deliveries.
-type Persister struct{ cfg Config }
+// Persister routes events and stores them with their deliveries. It expands
+// events whose deliveries come later while Run does.
+type Persister struct {
+	cfg     Config
+	backlog *backlog
+
+	// swept is how far the sweep of unrouted events has come.
+	mu    sync.Mutex
+	swept string
+}
 
 // NewPersister makes a persister.
-func NewPersister(cfg Config) *Persister { return &Persister{cfg} }
+func NewPersister(cfg Config) *Persister {
+	return &Persister{cfg: cfg, backlog: newBacklog(expandersPerProject)}
+}
 
 // Persist routes and stores events in one transaction and hands their
 // deliveries on. After an error the events are as they were.
@@ -113,7 +129,7 @@ func (p *Persister) persist(ctx context.Context, events []*convoy.Event, again b
 	for i, e := range events {
 		addressed[i] = e.Endpoints
 	}
-	deliveries, _, err := p.cfg.Router.Route(ctx, events, now)
+	deliveries, deferred, err := p.cfg.Router.Route(ctx, events, now)
 	if err != nil {
 		return err
 	}
@@ -129,6 +145,9 @@ func (p *Persister) persist(ctx context.Context, events []*convoy.Event, again b
 	p.count(events)
 	if !again {
 		p.handOver(ctx, &r)
+	}
+	if len(deferred) > 0 {
+		p.backlog.add(slices.DeleteFunc(deferred, func(e *convoy.Event) bool { return e.Duplicate }))
 	}
 	return nil
 }
@@ -178,45 +197,6 @@ func (p *Persister) handOver(ctx context.Context, r *store.Routed) {
 		}
 	}
 	p.cfg.Taker.Take(ctx, jobs)
-}
-
-// Bounds of re-routing.
-const (
-	// rerouteAge is how old an unrouted event is before it is tried again.
-	rerouteAge = 10 * time.Second
-	// rerouteFor is how long it is tried before it ends as a failure.
-	rerouteFor = time.Hour
-)
-
-// Reroute routes at most max events that were stored unrouted, and returns how
-// many of them are settled now; the others are tried again.
-func (p *Persister) Reroute(ctx context.Context, max int) (int, error) {
-	now := p.cfg.Now()
-	events, err := p.cfg.Store.Unrouted(ctx, id.Floor(now.Add(-rerouteAge)), max)
-	if err != nil || len(events) == 0 {
-		return 0, err
-	}
-	deliveries, _, err := p.cfg.Router.Route(ctx, events, now)
-	if err != nil {
-		return 0, err
-	}
-	settled := 0
-	for _, e := range events {
-		e.UpdatedAt = now
-		if e.Status == convoy.EventPending && now.Sub(e.CreatedAt) > rerouteFor {
-			e.Status, e.FailureReason = convoy.EventFailure, "the event could not be routed"
-		}
-		if e.Status != convoy.EventPending {
-			settled++
-		}
-	}
-	r := store.Routed{Events: events, Deliveries: deliveries}
-	p.claim(ctx, r.Deliveries, now, true)
-	if err := p.cfg.Store.Reroute(ctx, &r); err != nil {
-		return 0, err
-	}
-	p.count(events)
-	return settled, nil
 }
 
 // Stored is the mode in which an acknowledged event is in the store.

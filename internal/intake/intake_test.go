@@ -314,7 +314,7 @@ func TestReroute(t *testing.T) {
 		}
 		young, ready := put(time.Second, "a"), put(time.Minute, "a")
 		stuck, hopeless := put(time.Minute, "stuck"), put(2*time.Hour, "stuck")
-		n, err := b.persister.Reroute(ctx, 10)
+		n, _, err := b.persister.Reroute(ctx, 10)
 		if err != nil || n != 2 { // not the stuck one: who asks until it is 0 would not end
 			t.Fatalf("settled %d, %v; want 2", n, err)
 		}
@@ -340,19 +340,20 @@ func TestReroute(t *testing.T) {
 			t.Errorf("claimable: %v, %v; want the new delivery", due, err)
 		}
 		// The next looks find only what is stuck, and at most as many as asked.
-		if n, err := b.persister.Reroute(ctx, 10); err != nil || n != 0 {
+		if n, _, err := b.persister.Reroute(ctx, 10); err != nil || n != 0 {
 			t.Errorf("settled %d, %v; want none", n, err)
 		}
 		for range 3 {
 			put(time.Hour/2, "a")
 		}
 		for _, want := range []int{2, 1, 0} {
-			if n, err := b.persister.Reroute(ctx, 2); err != nil || n != want {
+			if n, _, err := b.persister.Reroute(ctx, 2); err != nil || n != want {
 				t.Errorf("settled %d, %v; want %d", n, err, want)
 			}
 		}
+		put(time.Minute, "a")
 		b.routing.fail(errDown)
-		if n, err := b.persister.Reroute(ctx, 2); !errors.Is(err, errDown) || n != 0 {
+		if n, _, err := b.persister.Reroute(ctx, 2); !errors.Is(err, errDown) || n != 0 {
 			t.Errorf("rerouted %d, %v while routing is down", n, err)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -82,10 +83,13 @@ const (
 )
 
 // routing gives every endpoint of an event a delivery. Events of type "stuck"
-// stay as they are.
+// stay as they are, those of type "wide" are deferred. Deliveries to endpoints
+// whose name begins with "F" have a function.
 type routing struct {
 	mu   sync.Mutex
 	down error
+	// hold, when set, is waited for before each expansion.
+	hold chan struct{}
 }
 
 func (r *routing) fail(err error) {
@@ -101,7 +105,11 @@ func (r *routing) Route(_ context.Context, events []*convoy.Event, now time.Time
 		return nil, nil, r.down
 	}
 	for _, e := range events {
-		if e.Type == "stuck" {
+		switch e.Type {
+		case "stuck":
+			continue
+		case "wide":
+			deferred = append(deferred, e)
 			continue
 		}
 		n, addressed := len(ds), e.Endpoints
@@ -305,28 +313,60 @@ func deliveries(t *testing.T, s *store.Store, e *convoy.Event, to ...convoy.Endp
 	return out
 }
 
-// Expand gives one delivery at a time.
-func (r *routing) Expand(_ context.Context, x *convoy.Expansion, _ int, now time.Time) ([]*convoy.Delivery, error) {
+// Expand gives an event's deliveries, those with functions last.
+func (r *routing) Expand(_ context.Context, x *convoy.Expansion, max int, now time.Time) ([]*convoy.Delivery, error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.down != nil {
-		return nil, r.down
+	hold, down := r.hold, r.down
+	r.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	if down != nil {
+		return nil, down
 	}
 	at, replay := id.Time(string(x.Event.ID)), "0"
 	if x.Replay != "" {
 		at, replay = x.At, x.Replay
 	}
-	for i, endpoint := range x.Event.Endpoints {
-		if endpoint > x.Endpoint && endpoint != unknown {
-			x.Endpoint = endpoint
-			x.Deliveries++
-			x.Done = i == len(x.Event.Endpoints)-1
-			if x.Done {
-				x.Event.Status, x.Event.FailureReason = convoy.EventSuccess, ""
-			}
-			return []*convoy.Delivery{delivery(x.Event, endpoint, replay, at, now)}, nil
+	var ds []*convoy.Delivery
+	for _, endpoint := range slices.Sorted(slices.Values(x.Event.Endpoints)) {
+		function := strings.HasPrefix(string(endpoint), "F")
+		if function {
+			x.Pending = true
 		}
+		if endpoint <= x.Endpoint || endpoint == unknown || function != x.Functions {
+			continue
+		}
+		if len(ds) == max {
+			return ds, nil
+		}
+		x.Endpoint = endpoint
+		x.Deliveries++
+		ds = append(ds, delivery(x.Event, endpoint, replay, at, now))
+	}
+	if x.Pending && !x.Functions {
+		x.Functions, x.Endpoint = true, ""
+		return ds, nil
 	}
 	x.Done = true
-	return nil, nil
+	switch {
+	case x.Deliveries > 0:
+		x.Event.Status, x.Event.FailureReason = convoy.EventSuccess, ""
+	case x.Replay == "":
+		x.Event.Status, x.Event.FailureReason = convoy.EventFailure, "no subscription matched"
+	}
+	return ds, nil
+}
+
+// Transform makes a payload of the endpoint's name, or fails.
+func (r *routing) Transform(_ context.Context, _ *convoy.Event, d *convoy.Delivery) (*convoy.Payload, error) {
+	switch d.EndpointID {
+	case "F-fails":
+		return &convoy.Payload{Delivery: d.ID, Failure: "it failed"}, nil
+	case "F-panics":
+		panic("function")
+	case "F-same":
+		return nil, nil
+	}
+	return &convoy.Payload{Delivery: d.ID, Data: []byte(d.EndpointID)}, nil
 }

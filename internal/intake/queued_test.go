@@ -70,7 +70,7 @@ func (h *hasty) asked() int {
 	return h.acks
 }
 
-func backlog(t *testing.T, s *queue.Stream) int64 {
+func logBacklog(t *testing.T, s *queue.Stream) int64 {
 	t.Helper()
 	n, _, err := s.Backlog(t.Context())
 	if err != nil {
@@ -114,7 +114,7 @@ func TestQueuedToTheStore(t *testing.T) {
 			e.IdempotencyKey = "one"
 		}
 		publish(t, in, append(events, same...))
-		testenv.Eventually(t, patience, func() bool { return backlog(t, log) == 0 })
+		testenv.Eventually(t, patience, func() bool { return logBacklog(t, log) == 0 })
 		for _, e := range events {
 			got := storedEvent(t, s, e.ID)
 			if got == nil || got.Status != convoy.EventSuccess || string(got.Data) != string(e.Data) || !got.AcknowledgedAt.Equal(e.AcknowledgedAt) {
@@ -171,12 +171,12 @@ func TestKilledBeforeTheAck(t *testing.T) {
 		publish(t, in, events)
 		testenv.Eventually(t, patience, func() bool { return len(first.taker.taken()) == 100 && dying.asked() > 0 })
 		stop()
-		if n := backlog(t, dying.Stream); n == 0 {
+		if n := logBacklog(t, dying.Stream); n == 0 {
 			t.Fatal("no entry is left to find again")
 		}
 		log := &hasty{Stream: open("B")}
 		running(t, NewConsumer(second.Config, log, second.persister).Run)
-		testenv.Eventually(t, patience, func() bool { return backlog(t, log.Stream) == 0 })
+		testenv.Eventually(t, patience, func() bool { return logBacklog(t, log.Stream) == 0 })
 		if n := len(second.taker.taken()); n != 0 {
 			t.Errorf("%d deliveries were handed over a second time", n)
 		}
@@ -206,7 +206,7 @@ func TestKilledBeforePersisting(t *testing.T) {
 	}
 	log := &hasty{Stream: open("B")}
 	running(t, NewConsumer(b.Config, log, b.persister).Run)
-	testenv.Eventually(t, patience, func() bool { return backlog(t, log.Stream) == 0 })
+	testenv.Eventually(t, patience, func() bool { return logBacklog(t, log.Stream) == 0 })
 	if due, _, err := s.ClaimDue(t.Context(), time.Now(), time.Minute, 100); err != nil || len(due) != len(events) {
 		t.Errorf("the store offers %d, %v; want %d", len(due), err, len(events))
 	}
@@ -226,7 +226,7 @@ func TestUnreadableEntry(t *testing.T) {
 	}
 	stop := running(t, NewConsumer(b.Config, log, b.persister).Run)
 	testenv.Eventually(t, patience, func() bool { return len(b.taker.taken()) == 1 })
-	testenv.Eventually(t, patience, func() bool { return backlog(t, log) == 3 })
+	testenv.Eventually(t, patience, func() bool { return logBacklog(t, log) == 3 })
 	late := event(time.Now(), "E1")
 	if err := log.Append(t.Context(), appendEvents(nil, []*convoy.Event{late}), 1); err != nil {
 		t.Fatal(err)
@@ -255,7 +255,7 @@ func TestPoisonEvent(t *testing.T) {
 		}
 	}
 	running(t, NewConsumer(b.Config, log, b.persister).Run)
-	testenv.Eventually(t, patience, func() bool { return backlog(t, log.Stream) == 2 })
+	testenv.Eventually(t, patience, func() bool { return logBacklog(t, log.Stream) == 2 })
 	for _, e := range []*convoy.Event{beside, other} {
 		if storedEvent(t, s, e.ID) == nil || len(deliveries(t, s, e, "E1")) != 1 {
 			t.Errorf("event %s waits for the poisoned one", e.ID)
@@ -270,7 +270,7 @@ func TestPoisonEvent(t *testing.T) {
 		t.Errorf("%d deliveries were handed over; after a failed try they are claimed", n)
 	}
 	b.store.set(func(f *flaky) { clear(f.poison) })
-	testenv.Eventually(t, patience, func() bool { return backlog(t, log.Stream) == 0 })
+	testenv.Eventually(t, patience, func() bool { return logBacklog(t, log.Stream) == 0 })
 	if len(deliveries(t, s, poison, "E1")) != 1 {
 		t.Error("the poisoned event is lost")
 	}
@@ -300,7 +300,7 @@ func TestStoreDownKeepsTheLog(t *testing.T) {
 		t.Error("stored while the store is down")
 	}
 	b.store.set(func(f *flaky) { f.down = false })
-	testenv.Eventually(t, patience, func() bool { return backlog(t, log) == 0 })
+	testenv.Eventually(t, patience, func() bool { return logBacklog(t, log) == 0 })
 	for _, e := range append(events, more...) {
 		if len(deliveries(t, s, e, "E1")) != 1 {
 			t.Errorf("event %s is lost", e.ID)
@@ -325,7 +325,7 @@ func TestStoppedConsumerHandsOver(t *testing.T) {
 	stop()
 	next := open("B")
 	running(t, NewConsumer(up.Config, next, up.persister).Run) // with the usual minimum of idle time
-	testenv.Eventually(t, patience, func() bool { return backlog(t, next) == 0 })
+	testenv.Eventually(t, patience, func() bool { return logBacklog(t, next) == 0 })
 	for _, e := range events {
 		if len(deliveries(t, s, e, "E1")) != 1 {
 			t.Errorf("event %s is lost", e.ID)

@@ -28,11 +28,9 @@ func (p *Persister) Replay(ctx context.Context, events []*convoy.Event, replay s
 		x := convoy.Expansion{Event: e, Replay: replay, At: at}
 		failed := e.Status == convoy.EventFailure
 		for !x.Done {
-			ds, err := p.cfg.Router.Expand(ctx, &x, convoy.WideEvent-len(r.Deliveries), p.cfg.Now())
-			if err != nil {
+			if err := p.step(ctx, &x, &r); err != nil {
 				return count, err
 			}
-			r.Deliveries = append(r.Deliveries, ds...)
 			if x.Done && failed && e.Status == convoy.EventSuccess {
 				e.UpdatedAt = p.cfg.Now()
 				r.Events = append(r.Events, e)

@@ -31,12 +31,13 @@ type subscriptions interface {
 type Router struct {
 	projects      projects
 	subscriptions subscriptions
+	functions     transformer
 	log           *slog.Logger
 }
 
 // New makes a router.
-func New(p projects, s subscriptions, log *slog.Logger) *Router {
-	return &Router{projects: p, subscriptions: s, log: log}
+func New(p projects, s subscriptions, f transformer, log *slog.Logger) *Router {
+	return &Router{projects: p, subscriptions: s, functions: f, log: log}
 }
 
 // callDeliveries bounds the deliveries that one call of Route returns, and with

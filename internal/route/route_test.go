@@ -81,7 +81,7 @@ func setup(t *testing.T, db sqldb.DB) *bundle {
 func onStore(s *store.Store, p *convoy.Project) *bundle {
 	log := slog.New(slog.DiscardHandler)
 	c := catalog.New(s, bus.NewMemory(), log, time.Now)
-	return &bundle{store: s, catalog: c, project: p, Router: New(c, s, log)}
+	return &bundle{store: s, catalog: c, project: p, Router: New(c, s, scripts{}, log)}
 }
 
 func (b *bundle) changed(t *testing.T) {
@@ -352,7 +352,7 @@ func TestStoreDown(t *testing.T) {
 	b := setup(t, sqlite(t))
 	to := b.endpoint(t, convoy.EndpointActive, []string{"*"}).ID
 	down := convoy.E(convoy.Unavailable, "project cannot be loaded now")
-	r := New(&fallible{projects: b.catalog, lookup: down}, b.store, slog.New(slog.DiscardHandler))
+	r := New(&fallible{projects: b.catalog, lookup: down}, b.store, scripts{}, slog.New(slog.DiscardHandler))
 	e := b.event("a", to)
 	before := *e
 	ds, _, err := r.Route(t.Context(), []*convoy.Event{e}, time.Now())
@@ -374,7 +374,7 @@ func TestOneEventsFault(t *testing.T) {
 		"error": {projects: b.catalog, reload: errors.New("store is down")},
 		"panic": {projects: b.catalog, panics: true},
 	} {
-		r := New(f, b.store, slog.New(slog.DiscardHandler))
+		r := New(f, b.store, scripts{}, slog.New(slog.DiscardHandler))
 		fine, bad, late := b.event("a", to), b.event("a", convoy.EndpointID(id.New(time.Now()))), b.event("a", to)
 		before := *bad
 		ds, _, err := r.Route(t.Context(), []*convoy.Event{fine, bad, late}, time.Now())
@@ -392,7 +392,7 @@ func TestCatchAllRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t, sqlite(t))
 	to := b.endpoint(t, convoy.EndpointActive).ID
-	r := New(b.catalog, refusing{}, slog.New(slog.DiscardHandler))
+	r := New(b.catalog, refusing{}, scripts{}, slog.New(slog.DiscardHandler))
 	e := b.event("a", to)
 	ds, _, err := r.Route(t.Context(), []*convoy.Event{e}, time.Now())
 	if err != nil || len(ds) != 0 || e.Status != convoy.EventPending {
@@ -598,4 +598,19 @@ func TestWide(t *testing.T) {
 	if len(seen) != n || x.Deliveries != n || wide.Status != convoy.EventSuccess || len(wide.Endpoints) != 0 {
 		t.Errorf("%d endpoints, %d deliveries, event %+v", len(seen), x.Deliveries, wide)
 	}
+}
+
+// scripts runs functions whose source says what they do.
+type scripts struct{}
+
+func (scripts) TransformAt(_ context.Context, source string, payload []byte, _ time.Time) ([]byte, error) {
+	switch source {
+	case "fails":
+		return nil, convoy.E(convoy.Invalid, "x is not defined\x00\xff")
+	case "away":
+		return nil, convoy.E(convoy.Unavailable, "no room")
+	case "same":
+		return payload, nil
+	}
+	return []byte(source), nil
 }

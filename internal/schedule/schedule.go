@@ -28,7 +28,7 @@ type claimer interface {
 }
 
 type rerouter interface {
-	Reroute(ctx context.Context, max int) (int, error)
+	Reroute(ctx context.Context, max int) (settled int, more bool, err error)
 }
 
 // Config is what the scheduler needs.
@@ -59,6 +59,10 @@ const (
 	leaderTTL = 5 * time.Second
 	// sweepBatch bounds one statement of a sweep.
 	sweepBatch = 1000
+	// rerouteBatch bounds the events that are routed again at once, which come
+	// with their data, and rerouteBatches how many batches one turn takes.
+	rerouteBatch   = 100
+	rerouteBatches = 50
 	// claimFor is how long a delivery offered to the queue is left to it.
 	claimFor = time.Minute
 	// queueMax is the depth beyond which the queue is not offered more.
@@ -172,10 +176,10 @@ func (s *Scheduler) due(ctx context.Context) error {
 }
 
 func (s *Scheduler) reroute(ctx context.Context) error {
-	for ctx.Err() == nil {
-		n, err := s.cfg.Router.Reroute(ctx, sweepBatch)
+	for range rerouteBatches {
+		n, more, err := s.cfg.Router.Reroute(ctx, rerouteBatch)
 		s.cfg.Metrics.Swept.Unrouted.Add(float64(n))
-		if err != nil || n < sweepBatch {
+		if err != nil || !more || ctx.Err() != nil {
 			return err
 		}
 	}

@@ -60,14 +60,14 @@ type rerouting struct {
 	fail        atomic.Bool
 }
 
-func (r *rerouting) Reroute(_ context.Context, max int) (int, error) {
+func (r *rerouting) Reroute(_ context.Context, max int) (settled int, more bool, err error) {
 	r.calls.Add(1)
 	if r.fail.Load() {
-		return 0, errDown
+		return 0, false, errDown
 	}
 	n := min(int32(max), r.left.Load())
 	r.left.Add(-n)
-	return int(n), nil
+	return int(n), int(n) == max, nil
 }
 
 // bundle is a scheduler and all that it works on.
@@ -259,7 +259,7 @@ func TestFreshSweep(t *testing.T) {
 func TestReroutes(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.router.left.Store(2*sweepBatch + 1)
+	b.router.left.Store(2*rerouteBatch + 1)
 	if err := b.reroute(t.Context()); err != nil || b.router.left.Load() != 0 || b.router.calls.Load() != 3 {
 		t.Errorf("%d left after %d calls, %v", b.router.left.Load(), b.router.calls.Load(), err)
 	}

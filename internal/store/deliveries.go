@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"convoy"
@@ -210,29 +211,86 @@ func (s *Store) Jobs(ctx context.Context, ids []convoy.DeliveryID) ([]convoy.Job
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	d := s.db.Dialect()
-	lo, hi := ids[0], ids[0]
-	for _, x := range ids {
-		lo, hi = min(lo, x), max(hi, x)
-	}
-	rows, err := s.db.Query(ctx, `SELECT `+deliveryCols+`, `+eventCols+` FROM deliveries d JOIN events e ON e.id = d.event_id
-		WHERE d.id >= $2 AND d.id <= $3 AND `+d.In("d.id", "$1")+` AND d.status IN ('Scheduled', 'Retry')`,
-		sqldb.Texts(d, ids), lo, hi)
-	jobs, err := collect(rows, err, func(row sqldb.Row) (convoy.Job, error) {
-		var (
-			dd deliveryDest
-			ed eventDest
-		)
-		if err := row.Scan(append(dd.dest(), ed.dest()...)...); err != nil {
-			return convoy.Job{}, err
-		}
-		e, err := ed.event()
-		return convoy.Job{Delivery: dd.delivery(), Event: e}, err
-	})
+	jobs, err := s.jobs(ctx, ids)
 	if err != nil {
 		return nil, fmt.Errorf("load deliveries: %w", err)
 	}
 	return jobs, nil
+}
+
+func (s *Store) jobs(ctx context.Context, ids []convoy.DeliveryID) ([]convoy.Job, error) {
+	d := s.db.Dialect()
+	lo, hi := slices.Min(ids), slices.Max(ids)
+	cols, join, shared := eventCols, "JOIN events e ON e.id = d.event_id", sharedEvents(ids)
+	if shared { // an event that many have is read once
+		cols, join = "''", ""
+	}
+	rows, err := s.db.Query(ctx, `SELECT `+deliveryCols+`, p.data, p.failure, `+cols+` FROM deliveries d `+join+`
+		LEFT JOIN delivery_payloads p ON p.id = d.id AND p.id >= $2 AND p.id <= $3
+		WHERE d.id >= $2 AND d.id <= $3 AND `+d.In("d.id", "$1")+` AND d.status IN ('Scheduled', 'Retry')`,
+		sqldb.Texts(d, ids), lo, hi)
+	jobs, err := collect(rows, err, func(row sqldb.Row) (convoy.Job, error) {
+		var (
+			j       convoy.Job
+			dd      deliveryDest
+			ed      eventDest
+			data    []byte
+			failure *string
+			none    string
+		)
+		dest := append(dd.dest(), &data, &failure)
+		if shared {
+			dest = append(dest, &none)
+		} else {
+			dest = append(dest, ed.dest()...)
+		}
+		err := row.Scan(dest...)
+		if err == nil && !shared {
+			j.Event, err = ed.event()
+		}
+		if err != nil {
+			return j, err
+		}
+		j.Delivery = dd.delivery()
+		if failure != nil {
+			j.Payload = &convoy.Payload{Delivery: j.Delivery.ID, Data: data, Failure: *failure}
+		}
+		return j, nil
+	})
+	if err != nil || !shared || len(jobs) == 0 {
+		return jobs, err
+	}
+	return s.withEvents(ctx, jobs)
+}
+
+// sharedEvents guesses whether deliveries are of fewer events than deliveries:
+// those of an event have its time.
+func sharedEvents(ids []convoy.DeliveryID) bool {
+	moments := make(map[string]struct{}, len(ids))
+	for _, id := range ids {
+		moments[moment(string(id))] = struct{}{}
+	}
+	return len(ids) > 8*len(moments)
+}
+
+// withEvents adds the events; jobs of the same share it.
+func (s *Store) withEvents(ctx context.Context, jobs []convoy.Job) ([]convoy.Job, error) {
+	events := make(map[convoy.EventID]*convoy.Event)
+	for i := range jobs {
+		events[jobs[i].Delivery.EventID] = nil
+	}
+	loaded, err := s.eventsByID(ctx, s.db, keys(events), where{})
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range loaded {
+		events[e.ID] = e
+	}
+	for i := range jobs {
+		jobs[i].Event = events[jobs[i].Delivery.EventID]
+	}
+	// Without its event a delivery cannot be made.
+	return slices.DeleteFunc(jobs, func(j convoy.Job) bool { return j.Event == nil }), nil
 }
 
 // Outcome is what one try, or the decision not to try, makes of a delivery.
@@ -244,6 +302,8 @@ type Outcome struct {
 	Before int
 	// Attempt is nil when no request was made.
 	Attempt *convoy.Attempt
+	// Payload, if not nil, replaces the delivery's own payload.
+	Payload *convoy.Payload
 }
 
 var insertAttempts = sqldb.InsertBatch("attempts", "ON CONFLICT DO NOTHING",
@@ -271,12 +331,16 @@ func (s *Store) Record(ctx context.Context, outcomes []Outcome) error {
 		return nil
 	}
 	attempts := make([]*convoy.Attempt, 0, len(outcomes))
+	var payloads []*convoy.Payload
 	lo, hi := outcomes[0].Delivery.ID, outcomes[0].Delivery.ID
 	for i := range outcomes {
 		o := &outcomes[i]
 		lo, hi = min(lo, o.Delivery.ID), max(hi, o.Delivery.ID)
 		if o.Attempt != nil {
 			attempts = append(attempts, o.Attempt)
+		}
+		if o.Payload != nil {
+			payloads = append(payloads, o.Payload)
 		}
 	}
 	update := updateDeliveries.Bind(len(outcomes), func(i int, w *sqldb.RowWriter) {
@@ -285,7 +349,7 @@ func (s *Store) Record(ctx context.Context, outcomes []Outcome) error {
 			Int(int64(d.Trials)).Int(micros(d.DueAt)).Int(micros(d.ClaimAt)).Int(d.Latency.Microseconds()).Int(micros(d.UpdatedAt)).
 			Text(string(d.ID)).Int(int64(outcomes[i].Before))
 	})
-	if err := s.db.Apply(ctx, bindAttempts(attempts), update.With(string(lo), string(hi))); err != nil {
+	if err := s.db.Apply(ctx, bindAttempts(attempts), bindPayloads(putPayloads, payloads), update.With(string(lo), string(hi))); err != nil {
 		return fmt.Errorf("record outcomes: %w", err)
 	}
 	return nil

@@ -59,6 +59,8 @@ func (s *Store) Event(ctx context.Context, project convoy.ProjectID, id convoy.E
 type Routed struct {
 	Events     []*convoy.Event
 	Deliveries []*convoy.Delivery
+	// Payloads are of those deliveries that have one of their own.
+	Payloads []*convoy.Payload
 }
 
 var insertEvents = sqldb.InsertBatch("events", "ON CONFLICT (id) DO NOTHING",
@@ -209,17 +211,6 @@ func (s *Store) ForgetKeys(ctx context.Context, now time.Time, max int) (int, er
 	return int(n), nil
 }
 
-// Unrouted returns at most max events that were stored before a time and have
-// not been routed, oldest first.
-func (s *Store) Unrouted(ctx context.Context, before string, max int) ([]*convoy.Event, error) {
-	rows, err := s.db.Query(ctx, `SELECT `+eventCols+` FROM events e WHERE e.status = 'Pending' AND e.id < $1 ORDER BY e.id LIMIT $2`, before, max)
-	events, err := collect(rows, err, scanEvent)
-	if err != nil {
-		return nil, fmt.Errorf("unrouted events: %w", err)
-	}
-	return events, nil
-}
-
 var routeEvents = &sqldb.Batch{
 	Columns: []sqldb.Type{sqldb.Text, sqldb.Text, sqldb.Text, sqldb.Text, sqldb.Int},
 	Postgres: `UPDATE events SET endpoints = u.endpoints, status = u.status, failure_reason = u.reason, updated_at = u.updated_at
@@ -245,19 +236,23 @@ func (s *Store) Replay(ctx context.Context, r *Routed) error {
 	err := s.db.Apply(ctx, settleFailed.Bind(len(r.Events), func(i int, w *sqldb.RowWriter) {
 		e := r.Events[i]
 		w.Text(string(e.ID)).Text(idsText(e.Endpoints)).Int(micros(e.UpdatedAt))
-	}), bindDeliveries(r.Deliveries))
+	}), bindDeliveries(r.Deliveries), bindPayloads(insertPayloads, r.Payloads))
 	if err != nil {
 		return fmt.Errorf("replay events: %w", err)
 	}
 	return nil
 }
 
+func bindRouted(events []*convoy.Event) sqldb.Bound {
+	return routeEvents.Bind(len(events), func(i int, w *sqldb.RowWriter) {
+		e := events[i]
+		w.Text(string(e.ID)).Text(idsText(e.Endpoints)).Text(string(e.Status)).Text(e.FailureReason).Int(micros(e.UpdatedAt))
+	})
+}
+
 // Reroute writes what became of events that were stored unrouted.
 func (s *Store) Reroute(ctx context.Context, r *Routed) error {
-	err := s.db.Apply(ctx, routeEvents.Bind(len(r.Events), func(i int, w *sqldb.RowWriter) {
-		e := r.Events[i]
-		w.Text(string(e.ID)).Text(idsText(e.Endpoints)).Text(string(e.Status)).Text(e.FailureReason).Int(micros(e.UpdatedAt))
-	}), bindDeliveries(r.Deliveries))
+	err := s.db.Apply(ctx, bindRouted(r.Events), bindDeliveries(r.Deliveries))
 	if err != nil {
 		return fmt.Errorf("reroute events: %w", err)
 	}

@@ -63,6 +63,8 @@ type DeliveryDetail struct {
 	Event *convoy.Event
 	// Endpoint may be a deleted one.
 	Endpoint *convoy.Endpoint
+	// Payload is nil when the delivery sends the event's data.
+	Payload *convoy.Payload
 }
 
 // Deliveries returns a page of a project's deliveries.
@@ -247,8 +249,17 @@ func (s *Store) details(ctx context.Context, q sqldb.Querier, ds []*convoy.Deliv
 	for _, p := range targets {
 		endpoints[p.ID] = p
 	}
+	ids := make([]convoy.DeliveryID, len(ds))
 	for i, x := range ds {
-		out[i] = DeliveryDetail{Delivery: x, Event: events[x.EventID], Endpoint: endpoints[x.EndpointID]}
+		ids[i] = x.ID
+	}
+	slices.Sort(ids)
+	payloads, err := s.payloadsByID(ctx, q, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i, x := range ds {
+		out[i] = DeliveryDetail{Delivery: x, Event: events[x.EventID], Endpoint: endpoints[x.EndpointID], Payload: payloads[x.ID]}
 	}
 	return out, nil
 }

@@ -12,9 +12,10 @@ import (
 // partitioned are the tables split by id, with their storage options, which the
 // first migration explains.
 var partitioned = map[string]string{
-	"events":     "",
-	"deliveries": " WITH (fillfactor = 50)",
-	"attempts":   "",
+	"events":            "",
+	"deliveries":        " WITH (fillfactor = 50)",
+	"attempts":          "",
+	"delivery_payloads": "",
 }
 
 // EnsurePartitions makes the day partitions from yesterday to the given number

@@ -238,7 +238,10 @@ func testPlans(t *testing.T, db sqldb.DB) {
 		"jobs":     {true, func() error { _, err := f.S.Jobs(ctx, []convoy.DeliveryID{delivery.ID}); return err }},
 		"claim":    {true, func() error { _, _, err := f.S.ClaimDue(ctx, f.Now, time.Minute, 5); return err }},
 		"depth":    {false, func() error { _, _, err := f.S.DueDepth(ctx, f.Now, 10); return err }},
-		"unrouted": {false, func() error { _, err := f.S.Unrouted(ctx, "7", 10); return err }},
+		"unrouted": {false, func() error {
+			_, err := f.S.Unrouted(ctx, store.UnroutedFilter{Before: "7", Idle: f.Now, Max: 10})
+			return err
+		}},
 		"sweep": {true, func() error { // of a few milliseconds, as sweeps come often
 			if _, _, err := plain.S.SweepFresh(ctx, f.Now.Add(1500*time.Millisecond), 100_000); err != nil {
 				return err

@@ -246,13 +246,20 @@ func unrouted(t *testing.T, f *Fixture) {
 		pending = append(pending, e)
 	}
 	f.Append(t, append([]*convoy.Event{f.Event(p.ID, f.Now)}, pending...))
-	before := id.Floor(f.Now.Add(3 * time.Second))
-	list, err := f.S.Unrouted(ctx, before, 10)
-	ok(t, err)
-	same(t, list, pending[:3])
-	list, err = f.S.Unrouted(ctx, before, 2)
-	ok(t, err)
-	same(t, list, pending[:2])
+	before, late := id.Floor(f.Now.Add(3*time.Second)), f.Now.Add(time.Minute)
+	for _, tt := range []struct {
+		filter store.UnroutedFilter
+		want   []*convoy.Event
+	}{
+		{store.UnroutedFilter{Before: before, Idle: late, Max: 10}, pending[:3]},
+		{store.UnroutedFilter{Before: before, Idle: late, Max: 2}, pending[:2]},
+		{store.UnroutedFilter{After: string(pending[1].ID), Before: before, Idle: late, Max: 10}, pending[2:3]},
+		{store.UnroutedFilter{Before: before, Idle: f.Now.Add(time.Second), Max: 10}, pending[:2]},
+	} {
+		list, err := f.S.Unrouted(ctx, tt.filter)
+		ok(t, err)
+		same(t, list, tt.want)
+	}
 
 	a, b := pending[0], pending[1]
 	a.Status, a.Endpoints, a.UpdatedAt = convoy.EventSuccess, []convoy.EndpointID{"x", "y"}, f.Now.Add(time.Hour)
@@ -266,13 +273,13 @@ func unrouted(t *testing.T, f *Fixture) {
 	}
 	same(t, f.delivery(t, d), d)
 	// Somebody who is late changes nothing.
-	late := *a
-	late.Status, late.FailureReason = convoy.EventFailure, "late"
-	ok(t, f.S.Reroute(ctx, &store.Routed{Events: []*convoy.Event{&late}, Deliveries: []*convoy.Delivery{d}}))
+	second := *a
+	second.Status, second.FailureReason = convoy.EventFailure, "late"
+	ok(t, f.S.Reroute(ctx, &store.Routed{Events: []*convoy.Event{&second}, Deliveries: []*convoy.Delivery{d}}))
 	got, err := f.S.Event(ctx, p.ID, a.ID)
 	ok(t, err)
 	same(t, got, a)
-	list, err = f.S.Unrouted(ctx, id.Floor(f.Now.Add(time.Hour)), 10)
+	list, err := f.S.Unrouted(ctx, store.UnroutedFilter{Before: id.Floor(f.Now.Add(time.Hour)), Idle: late, Max: 10})
 	ok(t, err)
 	same(t, list, pending[2:])
 }

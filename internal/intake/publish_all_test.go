@@ -30,7 +30,7 @@ func TestPublishAll(t *testing.T) {
 					running(t, in.Run)
 					running(t, NewConsumer(b.Config, log, b.persister).Run)
 					all = in.PublishAll
-					settled = func() bool { return backlog(t, log) == 0 }
+					settled = func() bool { return logBacklog(t, log) == 0 }
 				}
 				batches := make([][]*convoy.Event, 20)
 				var wg sync.WaitGroup

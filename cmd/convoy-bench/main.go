@@ -41,6 +41,6 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newSinkCommand(), newLoadCommand(), newCeilingCommand(), newAllCommand())
+	root.AddCommand(newSinkCommand(), newLoadCommand(), newCeilingCommand(), newAllCommand(), newListsCommand())
 	return root
 }

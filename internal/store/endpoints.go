@@ -152,7 +152,7 @@ func (s *Store) EndpointOutcomes(ctx context.Context, project convoy.ProjectID, 
 	var w where
 	addIn(&w, s.db.Dialect(), "d.endpoint_id", endpoints)
 	w.add("d.project_id = ?", project)
-	w.between("d.id", from, to)
+	w.within("d.id", between(from, to))
 	rows, err := s.db.Replica().Query(ctx, `SELECT d.endpoint_id, d.status, count(*) FROM deliveries d
 		WHERE `+strings.Join(w.conds, " AND ")+` GROUP BY d.endpoint_id, d.status`, w.args...)
 	type row struct {

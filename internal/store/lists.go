@@ -17,17 +17,19 @@ import (
 // more of its rows fit.
 const maxBranches = 50
 
-// between keeps the rows whose ids were made from one time to another, both
-// inclusive, to the millisecond; the zero time is no bound. Ids carry the time
-// an event was accepted, which its deliveries share, so that windows that do not
-// overlap have no row in common and no row falls between two that meet.
-func (w *where) between(key string, from, to time.Time) {
+// between are the ids that were made from one time to another, both inclusive,
+// to the millisecond; the zero time is no bound. Ids carry the time an event was
+// accepted, which its deliveries share, so that windows that do not overlap have
+// no row in common and no row falls between two that meet.
+func between(from, to time.Time) span {
+	var s span
 	if !from.IsZero() {
-		w.add(key+" >= ?", id.Floor(from))
+		s.from = id.Floor(from)
 	}
 	if !to.IsZero() {
-		w.add(key+" < ?", id.Floor(to.Add(time.Millisecond)))
+		s.to = id.Floor(to.Add(time.Millisecond))
 	}
+	return s
 }
 
 // moment is the part of an id that carries its time.
@@ -106,9 +108,8 @@ func (s *Store) deliveries(ctx context.Context, f DeliveryFilter) (Paged[Deliver
 }
 
 func deliveryListing(d sqldb.Dialect, f DeliveryFilter) listing {
-	l := listing{cols: deliveryCols, table: "deliveries", alias: "d", key: "d.id"}
+	l := listing{cols: deliveryCols, table: "deliveries", alias: "d", key: "d.id", ids: between(f.From, f.To)}
 	l.where.add("d.project_id = ?", f.Project)
-	l.where.between("d.id", f.From, f.To)
 	if f.Event != "" {
 		l.where.add("d.event_id = ?", f.Event)
 	}
@@ -156,12 +157,12 @@ func (l *listing) ofStatuses(ctx context.Context, q sqldb.Querier, d sqldb.Diale
 		return false, err
 	}
 	for _, status := range troubles {
-		l.branches = append(l.branches, func(w *where) { w.add(column+" = ? AND "+column+" <> ''", status) })
+		l.branches = append(l.branches, branch{add: func(w *where) { w.add(column+" = ? AND "+column+" <> ''", status) }})
 	}
 	l.branches = append(l.branches,
-		func(w *where) { w.add("d.claim_at > 0 AND d.status = 'Scheduled'") },
+		branch{add: func(w *where) { w.add("d.claim_at > 0 AND d.status = 'Scheduled'") }},
 		// Those that nobody may claim yet are younger than the sweep's mark.
-		func(w *where) { w.add("d.claim_at = 0 AND d.status = 'Scheduled' AND d.id >= ?", mark) })
+		branch{ids: span{from: mark}, add: func(w *where) { w.add("d.claim_at = 0 AND d.status = 'Scheduled'") }})
 	return true, nil
 }
 
@@ -170,27 +171,30 @@ func (l *listing) ofEndpoints(d sqldb.Dialect, endpoints []convoy.EndpointID) {
 	ofEach(l, d, "d.endpoint_id", slices.Compact(slices.Sorted(slices.Values(endpoints))))
 }
 
+// fewBranches is for how many values of a column PostgreSQL is asked one by one.
+// Each is then planned for itself, a rare one as rare, on every partition; for
+// more that takes longer than to run one plan for any value.
+const fewBranches = 4
+
 // ofEach reads the rows of each value of a column from where an index has them
 // together.
 func ofEach[T ~string](l *listing, d sqldb.Dialect, column string, values []T) {
-	if d == sqldb.Postgres {
+	if d == sqldb.Postgres && len(values) > fewBranches {
 		l.lateral, l.lateralValues = column, sqldb.Texts(d, values)
 		return
 	}
 	for _, v := range values {
-		l.branches = append(l.branches, func(w *where) { w.add(column+" = ?", v) })
+		l.branches = append(l.branches, branch{add: func(w *where) { w.add(column+" = ?", v) }})
 	}
 }
 
 // ofEvent are the branches of the deliveries of an event: those whose ids carry
 // its time, and those of its replays. There is no index of deliveries by event,
 // which every insert would pay for.
-func ofEvent(e convoy.EventID) []func(w *where) {
-	return []func(w *where){
-		func(w *where) {
-			w.add("d.id >= ? AND d.id < ? AND d.event_id = ?", moment(string(e)), momentEnd(string(e)), e)
-		},
-		func(w *where) { w.add(replayed+" AND d.event_id = ?", e) },
+func ofEvent(e convoy.EventID) []branch {
+	return []branch{
+		{ids: span{from: moment(string(e)), to: momentEnd(string(e))}, add: func(w *where) { w.add("d.event_id = ?", e) }},
+		{add: func(w *where) { w.add(replayed+" AND d.event_id = ?", e) }},
 	}
 }
 

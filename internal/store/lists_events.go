@@ -45,8 +45,10 @@ func (s *Store) Events(ctx context.Context, f EventFilter) (Paged[*convoy.Event]
 }
 
 func eventListing(d sqldb.Dialect, f EventFilter) listing {
-	l := listing{cols: eventCols, table: "events", alias: "e", key: "e.id", where: eventWhere(d, f)}
-	l.where.between("e.id", f.From, f.To)
+	l := listing{cols: eventCols, table: "events", alias: "e", key: "e.id", ids: between(f.From, f.To), where: eventWhere(d, f)}
+	if n := len(f.Sources); n > 1 && n <= maxBranches {
+		ofEach(&l, d, "e.source_id", slices.Compact(slices.Sorted(slices.Values(f.Sources))))
+	}
 	return l
 }
 
@@ -59,6 +61,9 @@ func eventWhere(d sqldb.Dialect, f EventFilter) where {
 	if f.IdempotencyKey != "" {
 		// The second condition is that of the partial index.
 		w.add("e.idempotency_key = ? AND e.idempotency_key <> ''", f.IdempotencyKey)
+	}
+	if len(f.Sources) > 0 {
+		w.add("e.source_id <> ''") // the index's condition
 	}
 	addIn(&w, d, "e.source_id", f.Sources)
 	return w
@@ -177,11 +182,8 @@ func (s *Store) replayedIDs(ctx context.Context, q sqldb.Querier, f EventFilter,
 	var w where
 	w.add("d.project_id = ?", f.Project)
 	w.add(replayed)
-	w.between("d.event_id", f.From, f.To)
+	w.within("d.event_id", between(f.From, f.To).and(k.span()))
 	addIn(&w, s.db.Dialect(), "d.endpoint_id", f.Endpoints)
-	if k.from != "" {
-		w.add("d.event_id"+k.condition()+"?", k.from)
-	}
 	if f.Type != "" {
 		w.add("d.event_type = ?", f.Type)
 	}

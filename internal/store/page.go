@@ -50,16 +50,45 @@ type seek struct {
 	limit int
 }
 
-// condition is the comparison with from.
-func (k seek) condition() string {
-	op := " >"
-	if k.desc {
-		op = " <"
+// span are the ids that the direction leads to.
+func (k seek) span() span {
+	switch {
+	case k.from == "":
+		return span{}
+	case k.desc && k.after:
+		return span{to: k.from}
+	case k.desc:
+		return span{to: behind(k.from)}
+	case k.after:
+		return span{from: behind(k.from)}
 	}
-	if !k.after {
-		op += "="
+	return span{from: k.from}
+}
+
+// span bounds ids: from is the least, to is beyond the last; an empty one does
+// not bound. However many bounds meet in a list, a statement gets one of each
+// kind: SQLite seeks with the first it finds and reads on to the others.
+type span struct{ from, to string }
+
+// behind sorts directly after an id: no character of one is less than '!'.
+func behind(id string) string { return id + "!" }
+
+func (s span) and(o span) span {
+	s.from = max(s.from, o.from)
+	if s.to == "" || o.to != "" && o.to < s.to {
+		s.to = o.to
 	}
-	return op + " "
+	return s
+}
+
+// within keeps the rows whose id is in a span.
+func (w *where) within(key string, s span) {
+	if s.from != "" {
+		w.add(key+" >= ?", s.from)
+	}
+	if s.to != "" {
+		w.add(key+" < ?", s.to)
+	}
 }
 
 // order is the direction of ORDER BY.
@@ -153,14 +182,21 @@ type listing struct {
 	// alias is the table's name in cols, key and conditions.
 	alias string
 	key   string
+	ids   span
 	where where
 	// branches, if any, add conditions of which a row meets at most one, each
 	// with an index of its own that has its rows in order.
-	branches []func(w *where)
+	branches []branch
 	// lateral, if any, is a column and the values of which it has one: branches
 	// too, for PostgreSQL.
 	lateral       string
 	lateralValues any
+}
+
+// branch is a part of a list.
+type branch struct {
+	ids span
+	add func(w *where)
 }
 
 // fetchRows reads a list by keyset: at most limit rows from a place in an index
@@ -175,8 +211,9 @@ func fetchRows[T any](ctx context.Context, q sqldb.Querier, l listing, scan func
 
 func (l listing) query(k seek) (string, []any) {
 	w := where{conds: slices.Clone(l.where.conds), args: slices.Clone(l.where.args)}
-	if k.from != "" {
-		w.add(l.key+k.condition()+"?", k.from)
+	ids := l.ids.and(k.span())
+	if len(l.branches) == 0 {
+		w.within(l.key, ids)
 	}
 	tail := " ORDER BY " + l.key + k.order() + " LIMIT " + w.param(k.limit)
 	from := l.table + " AS " + l.alias
@@ -196,9 +233,10 @@ func (l listing) query(k seek) (string, []any) {
 	// then sorts a few rows.
 	var parts []string
 	common := len(w.conds)
-	for i, add := range l.branches {
+	for i, b := range l.branches {
 		w.conds = w.conds[:common]
-		add(&w)
+		w.within(l.key, ids.and(b.ids))
+		b.add(&w)
 		parts = append(parts, fmt.Sprintf("SELECT * FROM (SELECT %s.* FROM %s%s%s) AS b%d", l.alias, from, w.String(), tail, i))
 	}
 	return "SELECT " + l.cols + " FROM (" + strings.Join(parts, " UNION ALL ") + ") AS " + l.alias + tail, w.args

@@ -1,93 +1,17 @@
 package store_test
 
 import (
-	"context"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"convoy"
 	"convoy/internal/store"
+	"convoy/internal/store/explain"
 	"convoy/internal/store/sqldb"
 	"convoy/internal/store/storetest"
 )
-
-// explainer is a database that asks for the plan of everything it runs.
-type explainer struct {
-	sqldb.DB
-	mu    sync.Mutex
-	plans []string
-}
-
-func (e *explainer) explain(ctx context.Context, q sqldb.Querier, query string, args []any) {
-	keyword := "EXPLAIN (COSTS OFF) "
-	if e.Dialect() == sqldb.SQLite {
-		keyword = "EXPLAIN QUERY PLAN "
-	}
-	rows, err := q.Query(ctx, keyword+query, args...)
-	if err != nil {
-		e.plans = append(e.plans, "no plan: "+err.Error())
-		return
-	}
-	defer rows.Close()
-	var lines []string
-	for rows.Next() {
-		var (
-			line       string
-			a, b, c    int
-			dest       = []any{&line}
-			sqliteDest = []any{&a, &b, &c, &line}
-		)
-		if e.Dialect() == sqldb.SQLite {
-			dest = sqliteDest
-		}
-		if err := rows.Scan(dest...); err != nil {
-			line = "no plan: " + err.Error()
-		}
-		lines = append(lines, line)
-	}
-	e.mu.Lock()
-	e.plans = append(e.plans, query+"\n"+strings.Join(lines, "\n"))
-	e.mu.Unlock()
-}
-
-func (e *explainer) Query(ctx context.Context, query string, args ...any) (sqldb.Rows, error) {
-	e.explain(ctx, e.DB, query, args)
-	return e.DB.Query(ctx, query, args...)
-}
-
-func (e *explainer) QueryRow(ctx context.Context, query string, args ...any) sqldb.Row {
-	e.explain(ctx, e.DB, query, args)
-	return e.DB.QueryRow(ctx, query, args...)
-}
-
-func (e *explainer) Replica() sqldb.Querier { return e }
-
-func (e *explainer) Write(ctx context.Context, fn func(sqldb.Tx) error) error {
-	return e.DB.Write(ctx, func(tx sqldb.Tx) error { return fn(explainedTx{tx, e}) })
-}
-
-type explainedTx struct {
-	sqldb.Tx
-	e *explainer
-}
-
-func (t explainedTx) Query(ctx context.Context, query string, args ...any) (sqldb.Rows, error) {
-	t.e.explain(ctx, t.Tx, query, args)
-	return t.Tx.Query(ctx, query, args...)
-}
-
-func (t explainedTx) QueryRow(ctx context.Context, query string, args ...any) sqldb.Row {
-	t.e.explain(ctx, t.Tx, query, args)
-	return t.Tx.QueryRow(ctx, query, args...)
-}
-
-func (t explainedTx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	t.e.explain(ctx, t.Tx, query, args)
-	return t.Tx.Exec(ctx, query, args...)
-}
 
 // TestPlans checks that nothing that grows with traffic is read by scanning it
 // or sorting it.
@@ -113,7 +37,7 @@ var (
 
 func testPlans(t *testing.T, db sqldb.DB) {
 	ctx := t.Context()
-	e := &explainer{DB: db}
+	e := &explain.DB{DB: db}
 	plain, f := storetest.NewFixture(db), storetest.NewFixture(e)
 	if err := plain.S.EnsurePartitions(ctx, f.Now, 3); err != nil {
 		t.Fatal(err)
@@ -148,21 +72,22 @@ func testPlans(t *testing.T, db sqldb.DB) {
 	cursor := store.Page{Cursor: string(event.ID)}
 	week := f.Now.AddDate(0, 0, -7)
 	check := func(name string, sorted bool, run func() error) {
-		e.plans = nil
+		e.Take()
 		if err := run(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if len(e.plans) == 0 {
+		plans := e.Take()
+		if len(plans) == 0 {
 			t.Errorf("%s: no plan", name)
 		}
-		for _, plan := range e.plans {
-			_, steps, _ := strings.Cut(plan, "\n")
+		for _, plan := range plans {
+			steps := strings.Join(plan.Steps, "\n")
 			scan := postgresScan.MatchString(steps)
 			for _, m := range sqliteScan.FindAllStringSubmatch(steps, -1) {
 				// A scan of an index in its order stops at the limit.
 				scan = scan || !strings.Contains(m[2], "USING")
 			}
-			if scan || strings.Contains(plan, "no plan") || !sorted && sorts.MatchString(steps) {
+			if scan || strings.Contains(steps, explain.NoPlan) || !sorted && sorts.MatchString(steps) {
 				t.Errorf("%s: %s", name, plan)
 			}
 		}

@@ -11,13 +11,14 @@ import (
 	"convoy"
 	"convoy/internal/id"
 	"convoy/internal/store"
+	"convoy/internal/store/explain"
 	"convoy/internal/store/sqldb"
 	"convoy/internal/store/storetest"
 	"convoy/internal/testenv"
 )
 
-// explain returns the plan of a query.
-func explain(t *testing.T, db sqldb.DB, query string, args ...any) string {
+// planOf returns the plan of a query.
+func planOf(t *testing.T, db sqldb.DB, query string, args ...any) string {
 	t.Helper()
 	return strings.Join(texts(t, db, "EXPLAIN (COSTS OFF) "+query, args...), "\n")
 }
@@ -165,22 +166,22 @@ func TestPartitionsPruned(t *testing.T) {
 		"SELECT url FROM attempts a WHERE a.delivery_id = 'd' AND a.id = $1 AND a.project_id = 'p'",
 		"UPDATE deliveries SET trials = 0 WHERE id = $1 AND project_id = 'p'",
 	} {
-		plan := explain(t, db, q, delivery)
+		plan := planOf(t, db, q, delivery)
 		if n := strings.Count(plan, "_20260714"); n == 0 || strings.Contains(plan, "_20260715") || strings.Contains(plan, "_default") {
 			t.Errorf("%s\n%s", q, plan)
 		}
 	}
 	// Record's update, as the planner sees it: the bounds prune, the join does not.
-	plan := explain(t, db, `UPDATE deliveries SET trials = u.n FROM unnest($1::text[], $2::bigint[]) AS u(id, n)
+	plan := planOf(t, db, `UPDATE deliveries SET trials = u.n FROM unnest($1::text[], $2::bigint[]) AS u(id, n)
 		WHERE deliveries.id = u.id AND deliveries.id >= $3 AND deliveries.id <= $4`, []string{delivery}, []int64{1}, delivery, delivery)
 	if strings.Contains(plan, "_20260715") || strings.Contains(plan, "_default") {
 		t.Errorf("update with bounds:\n%s", plan)
 	}
 	// A page that its dates confine to a day reads that day.
-	e := &explainer{DB: db}
+	e := &explain.DB{DB: db}
 	_, err := store.New(e).Deliveries(t.Context(), store.DeliveryFilter{Project: "p", From: f.Now, To: f.Now.Add(time.Hour)})
 	must(t, err)
-	if plan := e.plans[0]; !strings.Contains(plan, "deliveries_20260714") || strings.Contains(plan, "_20260715") || strings.Contains(plan, "_default") {
+	if plan := e.Take()[0].String(); !strings.Contains(plan, "deliveries_20260714") || strings.Contains(plan, "_20260715") || strings.Contains(plan, "_default") {
 		t.Errorf("deliveries of a day: %s", plan)
 	}
 }

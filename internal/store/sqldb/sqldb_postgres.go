@@ -34,8 +34,12 @@ var _ DB = (*PostgresDB)(nil)
 // PostgresDB is the PostgreSQL engine.
 type PostgresDB struct {
 	pgQuerier
-	pool     *pgxpool.Pool
-	cfg      PostgresConfig
+	pool *pgxpool.Pool
+	cfg  PostgresConfig
+	// lists asks the primary with a plan for each statement's own values: the
+	// plan that PostgreSQL keeps for a prepared statement after some runs is for
+	// usual values, and walks a whole table for a rare one.
+	lists    pgQuerier
 	replicas []*replica
 	next     atomic.Uint32
 	// knowsTypes says that the types of parameters are known when they are
@@ -58,8 +62,12 @@ func OpenPostgres(ctx context.Context, cfg PostgresConfig) (*PostgresDB, error) 
 	}
 	mode := primary.Config().ConnConfig.DefaultQueryExecMode
 	db := &PostgresDB{
-		pgQuerier: pgQuerier{primary}, pool: primary, cfg: cfg,
+		pgQuerier: pgQuerier{conn: primary}, pool: primary, cfg: cfg,
 		knowsTypes: mode != pgx.QueryExecModeExec && mode != pgx.QueryExecModeSimpleProtocol,
+	}
+	db.lists = db.pgQuerier
+	if db.knowsTypes {
+		db.lists.mode = pgx.QueryExecModeCacheDescribe
 	}
 	for i, u := range cfg.ReplicaURLs {
 		pool, err := openPool(ctx, cfg, u, replicaConnectTimeout)
@@ -67,7 +75,7 @@ func OpenPostgres(ctx context.Context, cfg PostgresConfig) (*PostgresDB, error) 
 			db.Close()
 			return nil, fmt.Errorf("read replica %d: %w", i+1, err)
 		}
-		db.replicas = append(db.replicas, &replica{pgQuerier: pgQuerier{pool}, pool: pool})
+		db.replicas = append(db.replicas, &replica{pgQuerier: pgQuerier{pool, db.lists.mode}, pool: pool})
 	}
 	return db, nil
 }
@@ -112,7 +120,7 @@ func (db *PostgresDB) Ping(ctx context.Context) error { return db.pool.Ping(ctx)
 // Write runs fn in a READ COMMITTED transaction.
 func (db *PostgresDB) Write(ctx context.Context, fn func(Tx) error) error {
 	return translate(pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
-		return fn(pgTx{pgQuerier{tx}, tx, db.knowsTypes})
+		return fn(pgTx{pgQuerier{conn: tx}, tx, db.knowsTypes})
 	}))
 }
 
@@ -166,7 +174,19 @@ type pgConn interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
-type pgQuerier struct{ conn pgConn }
+type pgQuerier struct {
+	conn pgConn
+	// mode is how statements are run when it is not the connection's default.
+	mode pgx.QueryExecMode
+}
+
+// with puts the mode where pgx looks for it.
+func (q pgQuerier) with(args []any) []any {
+	if q.mode == 0 {
+		return args
+	}
+	return append([]any{q.mode}, args...)
+}
 
 func (q pgQuerier) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	tag, err := q.conn.Exec(ctx, query, args...)
@@ -174,7 +194,7 @@ func (q pgQuerier) Exec(ctx context.Context, query string, args ...any) (int64, 
 }
 
 func (q pgQuerier) Query(ctx context.Context, query string, args ...any) (Rows, error) {
-	rows, err := q.conn.Query(ctx, query, args...)
+	rows, err := q.conn.Query(ctx, query, q.with(args)...)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -182,7 +202,7 @@ func (q pgQuerier) Query(ctx context.Context, query string, args ...any) (Rows, 
 }
 
 func (q pgQuerier) QueryRow(ctx context.Context, query string, args ...any) Row {
-	return pgRow{q.conn.QueryRow(ctx, query, args...)}
+	return pgRow{q.conn.QueryRow(ctx, query, q.with(args)...)}
 }
 
 type pgRow struct{ row pgx.Row }

@@ -25,10 +25,10 @@ type replica struct {
 }
 
 // Replica returns a querier that asks the next replica that answers, or the
-// primary.
+// primary, and plans each statement for its own values.
 func (db *PostgresDB) Replica() Querier {
 	if len(db.replicas) == 0 {
-		return db
+		return db.lists
 	}
 	return replicaQuerier{db}
 }
@@ -83,12 +83,12 @@ func (q replicaQuerier) Exec(ctx context.Context, query string, args ...any) (in
 func (q replicaQuerier) Query(ctx context.Context, query string, args ...any) (Rows, error) {
 	r := q.pick()
 	if r == nil {
-		return q.db.Query(ctx, query, args...)
+		return q.db.lists.Query(ctx, query, args...)
 	}
 	rows, err := r.Query(ctx, query, args...)
 	if err != nil {
 		if q.lost(ctx, r, err) {
-			return q.db.Query(ctx, query, args...)
+			return q.db.lists.Query(ctx, query, args...)
 		}
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (q replicaQuerier) Query(ctx context.Context, query string, args ...any) (R
 	first := rows.Next()
 	if !first && q.lost(ctx, r, rows.Err()) {
 		rows.Close()
-		return q.db.Query(ctx, query, args...)
+		return q.db.lists.Query(ctx, query, args...)
 	}
 	return &peekedRows{Rows: rows, first: first, peeked: true}, nil
 }
@@ -118,7 +118,7 @@ func (r *peekedRows) Next() bool {
 func (q replicaQuerier) QueryRow(ctx context.Context, query string, args ...any) Row {
 	r := q.pick()
 	if r == nil {
-		return q.db.QueryRow(ctx, query, args...)
+		return q.db.lists.QueryRow(ctx, query, args...)
 	}
 	return fallbackRow{ctx: ctx, q: q, r: r, row: r.QueryRow(ctx, query, args...), query: query, args: args}
 }
@@ -137,7 +137,7 @@ type fallbackRow struct {
 func (f fallbackRow) Scan(dest ...any) error {
 	err := f.row.Scan(dest...)
 	if f.q.lost(f.ctx, f.r, err) {
-		return f.q.db.QueryRow(f.ctx, f.query, f.args...).Scan(dest...)
+		return f.q.db.lists.QueryRow(f.ctx, f.query, f.args...).Scan(dest...)
 	}
 	return err
 }

@@ -1,0 +1,240 @@
+package filter
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// Document is the parts of an event that filters look at. Each is read when it
+// is first asked about, and then for all programs of the event. It is for one
+// goroutine at a time.
+type Document struct {
+	body     []byte
+	headers  map[string][]string
+	rawQuery string
+	rawPath  string
+
+	bodyRead, headersRead, queryRead, pathRead bool
+	bodyIs, headersAre, queryIs, pathIs        gjson.Result
+}
+
+// NewDocument takes an event's payload, a JSON text; its headers; the raw query
+// and the path of the request that brought it. It keeps them without a copy.
+func NewDocument(body []byte, headers map[string][]string, rawQuery, path string) *Document {
+	return &Document{body: body, headers: headers, rawQuery: rawQuery, rawPath: path}
+}
+
+func (d *Document) bodyValue() gjson.Result {
+	if !d.bodyRead {
+		d.bodyRead = true
+		if valid(d.body) { // gjson reads on in what is not
+			d.bodyIs = gjson.ParseBytes(d.body)
+		}
+	}
+	return d.bodyIs
+}
+
+// maxNested is up to how many brackets gjson checks a document: it recurses, where
+// encoding/json, which is slower, does not.
+const maxNested = 10_000
+
+func valid(body []byte) bool {
+	if bytes.Count(body, []byte{'['})+bytes.Count(body, []byte{'{'}) > maxNested {
+		return json.Valid(body)
+	}
+	return gjson.ValidBytes(body)
+}
+
+// headerValue is an object of lower-case names, with a string or, for a header
+// that is repeated, an array of strings.
+func (d *Document) headerValue() gjson.Result {
+	if !d.headersRead {
+		d.headersRead = true
+		lower := make(map[string][]string, len(d.headers))
+		for name, values := range d.headers {
+			name = strings.ToLower(name)
+			lower[name] = append(lower[name], values...)
+		}
+		d.headersAre = texts(lower)
+	}
+	return d.headersAre
+}
+
+func (d *Document) queryValue() gjson.Result {
+	if !d.queryRead {
+		d.queryRead = true
+		values, err := url.ParseQuery(d.rawQuery)
+		if err != nil && values == nil {
+			values = url.Values{}
+		}
+		d.queryIs = texts(values)
+	}
+	return d.queryIs
+}
+
+func (d *Document) pathValue() gjson.Result {
+	if !d.pathRead {
+		d.pathRead = true
+		d.pathIs = texts(map[string][]string{"path": {d.rawPath}})
+	}
+	return d.pathIs
+}
+
+// texts is the object of names and their values.
+func texts(m map[string][]string) gjson.Result {
+	object := make(map[string]any, len(m))
+	for name, values := range m {
+		switch len(values) {
+		case 0:
+		case 1:
+			object[name] = values[0]
+		default:
+			object[name] = values
+		}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(object); err != nil {
+		return gjson.Result{} // strings always encode
+	}
+	return gjson.ParseBytes(b.Bytes())
+}
+
+// all reports whether a value meets all conditions. text says that it comes from
+// a request's text, where a number is its digits and a repeated name an array.
+func all(nodes []node, root gjson.Result, text bool) bool {
+	for i := range nodes {
+		if !nodes[i].met(root, text) {
+			return false
+		}
+	}
+	return true
+}
+
+func (n *node) met(root gjson.Result, text bool) bool {
+	if n.or != nil {
+		for _, alternative := range n.or {
+			if all(alternative, root, text) {
+				return true
+			}
+		}
+		return false
+	}
+	q := question{operators: n.operators, text: text}
+	if q.ask(root, n.path) {
+		return true
+	}
+	return !q.found && q.satisfiedByNothing()
+}
+
+// question is asked of every value at a path until one meets it.
+type question struct {
+	operators []operator
+	text      bool
+	found     bool
+}
+
+// ask looks for path below v: in an object a member whose name is a beginning of
+// the path, up to a dot or its end, so that a name with dots is found too; in an
+// array the element of that number, or with "$" every element.
+func (q *question) ask(v gjson.Result, path string) (met bool) {
+	if path == "" {
+		return q.answer(v)
+	}
+	switch {
+	case v.IsObject():
+		v.ForEach(func(key, value gjson.Result) bool {
+			if rest, ok := below(path, key.String()); ok {
+				met = q.ask(value, rest)
+			}
+			return !met
+		})
+	case v.IsArray():
+		segment, rest, _ := strings.Cut(path, ".")
+		n := 0
+		v.ForEach(func(_, value gjson.Result) bool {
+			if segment == "$" {
+				met = q.ask(value, rest)
+				return !met
+			}
+			if !isIndex(segment, n) {
+				n++
+				return len(segment) <= 10 // no array that fits memory is longer
+			}
+			met = q.ask(value, rest)
+			return false
+		})
+	}
+	return met
+}
+
+// below returns what is left of path behind a name.
+func below(path, name string) (rest string, ok bool) {
+	if len(path) < len(name) || path[:len(name)] != name {
+		return "", false
+	}
+	if len(path) == len(name) {
+		return "", true
+	}
+	if path[len(name)] != '.' || name == "" {
+		return "", false
+	}
+	return path[len(name)+1:], true
+}
+
+// isIndex reports whether a segment is the number n in decimal.
+func isIndex(segment string, n int) bool {
+	if len(segment) > 10 || segment == "" || segment[0] == '0' && len(segment) > 1 {
+		return false
+	}
+	value := 0
+	for i := range len(segment) {
+		if segment[i] < '0' || segment[i] > '9' {
+			return false
+		}
+		value = value*10 + int(segment[i]-'0')
+	}
+	return value == n
+}
+
+// answer asks one value; a repeated header or query parameter is asked as a whole
+// and value by value.
+func (q *question) answer(v gjson.Result) bool {
+	q.found = true
+	if q.holds(v) {
+		return true
+	}
+	met := false
+	if q.text && v.IsArray() {
+		v.ForEach(func(_, value gjson.Result) bool {
+			met = q.holds(value)
+			return !met
+		})
+	}
+	return met
+}
+
+func (q *question) holds(v gjson.Result) bool {
+	for i := range q.operators {
+		if !q.operators[i].holds(v, q.text) {
+			return false
+		}
+	}
+	return true
+}
+
+// satisfiedByNothing reports whether a missing field meets the condition: only
+// $exist asks for that.
+func (q *question) satisfiedByNothing() bool {
+	for _, op := range q.operators {
+		if op.kind != opExists || op.operand != false {
+			return false
+		}
+	}
+	return true
+}

@@ -1,5 +1,5 @@
 // Package catalog keeps what the hot path looks up for every event in memory:
-// projects with their endpoints and subscriptions, and API keys. The store is
+// projects with their endpoints, subscriptions and sources, and API keys. The store is
 // the truth; a change made in this process is seen at once, one made elsewhere
 // within milliseconds of its message on the bus, or within [ttl] when the
 // message is lost. It holds no events and decides nothing about routing.
@@ -43,6 +43,8 @@ type source interface {
 	Project(ctx context.Context, id convoy.ProjectID) (*convoy.Project, error)
 	AllEndpoints(ctx context.Context, project convoy.ProjectID) ([]*convoy.Endpoint, error)
 	AllSubscriptions(ctx context.Context, project convoy.ProjectID) ([]*convoy.Subscription, error)
+	AllSources(ctx context.Context, project convoy.ProjectID) ([]*convoy.Source, error)
+	SourceByMask(ctx context.Context, mask string) (*convoy.Source, error)
 	KeyByHash(ctx context.Context, hash [32]byte) (*convoy.APIKey, error)
 }
 
@@ -66,6 +68,7 @@ type Catalog struct {
 	keys     map[[32]byte]keyEntry
 	// keyChanges counts forgetKeys; a key read before one is not kept after it.
 	keyChanges uint64
+	masks      masks
 }
 
 // entry is a project's place in the catalog.
@@ -106,6 +109,7 @@ func New(src source, bus messenger, log *slog.Logger, now func() time.Time) *Cat
 		src: src, bus: bus, log: log, now: now, self: id.New(now()),
 		projects: make(map[convoy.ProjectID]*entry),
 		keys:     make(map[[32]byte]keyEntry),
+		masks:    newMasks(),
 	}
 	bus.Subscribe(topicProject, func(msg string) {
 		if msg == "" { // messages may have been missed
@@ -124,8 +128,8 @@ func New(src source, bus messenger, log *slog.Logger, now func() time.Time) *Cat
 	return c
 }
 
-// Changed says that a project, or an endpoint or subscription of it, has been
-// written. This process sees the change when Changed returns; an error means
+// Changed says that a project, or an endpoint, subscription or source of it, has
+// been written. This process sees the change when Changed returns; an error means
 // only that others may see it late.
 func (c *Catalog) Changed(ctx context.Context, project convoy.ProjectID) error {
 	c.invalidate(project)
@@ -271,11 +275,17 @@ func (c *Catalog) read(ctx context.Context, project convoy.ProjectID) (*Project,
 	if err != nil {
 		return nil, err
 	}
+	sources, err := c.src.AllSources(ctx, project)
+	if err != nil {
+		return nil, err
+	}
 	list := make([]*Subscription, len(subscriptions))
 	for i, s := range subscriptions {
 		list[i] = &Subscription{Subscription: s}
 	}
-	return newProject(settings, endpoints, list), nil
+	p := newProject(settings, endpoints, list)
+	p.addSources(sources)
+	return p, nil
 }
 
 func (c *Catalog) entry(project convoy.ProjectID) *entry {
@@ -291,9 +301,10 @@ func (c *Catalog) entry(project convoy.ProjectID) *entry {
 }
 
 func (c *Catalog) invalidate(project convoy.ProjectID) {
-	c.mu.RLock()
+	c.mu.Lock()
 	e := c.projects[project]
-	c.mu.RUnlock()
+	c.masks.changed()
+	c.mu.Unlock()
 	if e != nil {
 		e.mu.Lock()
 		e.changes++
@@ -302,8 +313,9 @@ func (c *Catalog) invalidate(project convoy.ProjectID) {
 }
 
 func (c *Catalog) invalidateAll() {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.masks.changed()
 	for _, e := range c.projects {
 		e.mu.Lock()
 		e.changes++

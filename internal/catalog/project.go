@@ -25,6 +25,8 @@ type Project struct {
 	bySource map[convoy.SourceID][]*Subscription
 	exact    map[string][]*Subscription
 	patterns []*Subscription
+	sources  map[convoy.SourceID]*convoy.Source
+	byMask   map[string]*convoy.Source
 }
 
 // newProject indexes what was loaded: endpoints and subscriptions come oldest
@@ -87,6 +89,26 @@ func (p *Project) index(s *Subscription) {
 	if many {
 		p.patterns = append(p.patterns, s)
 	}
+}
+
+func (p *Project) addSources(sources []*convoy.Source) {
+	p.sources = make(map[convoy.SourceID]*convoy.Source, len(sources))
+	p.byMask = make(map[string]*convoy.Source, len(sources))
+	for _, s := range sources {
+		p.sources[s.ID], p.byMask[s.MaskID] = s, s
+	}
+}
+
+// Source looks a source up.
+func (p *Project) Source(id convoy.SourceID) (*convoy.Source, bool) {
+	s, ok := p.sources[id]
+	return s, ok
+}
+
+// SourceByMask looks a source up by its public name.
+func (p *Project) SourceByMask(mask string) (*convoy.Source, bool) {
+	s, ok := p.byMask[mask]
+	return s, ok
 }
 
 // Settings is the project itself.

@@ -51,7 +51,7 @@ func newRoot() *cobra.Command {
 		newRole(config.RoleAgent, "Route and deliver events, and take them in"),
 		newRole(config.RoleWorker, "Route and deliver events"),
 		newRole(config.RoleScheduler, "Do periodic work; run as many as you like, one acts"),
-		newMigrate(), newBootstrap(), newConfig(), newVersion(),
+		newMigrate(), newBootstrap(), newConfig(), newFunctions(), newVersion(),
 	)
 	return root
 }
@@ -66,7 +66,11 @@ func load(cmd *cobra.Command, role config.Role) (config.Config, app.Options, err
 	for _, w := range warnings {
 		log.Warn(w)
 	}
-	return cfg, app.Options{Role: role, Config: cfg, Version: version, Log: log}, nil
+	functions, err := functionsProcess()
+	if err != nil {
+		return cfg, app.Options{}, err
+	}
+	return cfg, app.Options{Role: role, Config: cfg, Version: version, Functions: functions, Log: log}, nil
 }
 
 // newRole is a command that runs until it is stopped.

@@ -18,6 +18,7 @@ import (
 	"convoy/internal/catalog"
 	"convoy/internal/config"
 	"convoy/internal/deliver"
+	"convoy/internal/function"
 	"convoy/internal/guard"
 	"convoy/internal/id"
 	"convoy/internal/intake"
@@ -34,7 +35,10 @@ type Options struct {
 	Role    config.Role
 	Config  config.Config
 	Version string
-	Log     *slog.Logger
+	// Functions is the command that runs users' functions in a process of its
+	// own; without it they run in this one. See function.Config.
+	Functions []string
+	Log       *slog.Logger
 	// Ready, if set, is called with the address served once requests are
 	// taken.
 	Ready func(addr string)
@@ -77,6 +81,7 @@ type process struct {
 
 	catalog   *catalog.Catalog
 	guard     *guard.Policy
+	functions *function.Cache
 	deliverer *deliver.Deliverer
 	stages    []run.Stage
 }
@@ -92,6 +97,8 @@ func (p *process) run(ctx context.Context) error {
 	e := p.engines
 	p.catalog = catalog.New(e.store, e.bus, p.log("catalog"), time.Now)
 	p.guard = guard.New(guard.Config{Allow: p.Config.Dispatcher.AllowList, Block: p.Config.Dispatcher.BlockList})
+	p.functions = function.New(function.Config{Command: p.Functions})
+	defer p.functions.Close()
 	p.stages = append(p.stages, e.stages...)
 
 	push := pusher{queue: e.queue, log: p.log("intake")}

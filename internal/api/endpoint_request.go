@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"convoy"
+	"convoy/internal/urltemplate"
 )
 
 const (
@@ -115,6 +116,11 @@ func (q *endpointRequest) apply(e *convoy.Endpoint, p *convoy.Project, version a
 	}
 	if err := guard.CheckURL(q.URL, p.Config.SSL.EnforceSecureEndpoints); err != nil {
 		return err
+	}
+	if urltemplate.Is(q.URL) {
+		if _, err := urltemplate.Parse(q.URL); err != nil {
+			return invalid("url", err.Error())
+		}
 	}
 	authentication, err := q.Authentication.check(e.Authentication, guard)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"convoy/internal/id"
 	"convoy/internal/sign"
 	"convoy/internal/store"
+	"convoy/internal/urltemplate"
 )
 
 // maxSecrets is how many secrets of an endpoint sign at once; each adds a digest
@@ -119,7 +120,7 @@ const pingTimeout = 30 * time.Second
 
 // ping asks an https URL for a sign of life, if the server is set up to.
 func (a *api) ping(ctx context.Context, url string) error {
-	if a.Ping == nil || !isTLS(url) {
+	if a.Ping == nil || !isTLS(url) || urltemplate.Is(url) { // placeholders lead nowhere
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)

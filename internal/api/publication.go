@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
@@ -132,7 +133,7 @@ func (d *dynamicAddress) eventTypes(value gjson.Result) error {
 		var t string
 		if v.Type != gjson.String {
 			err = wrongType("event_types")
-		} else if err = stringField(&t, "event_types", v); err == nil {
+		} else if err = stringField(&t, "event_types", v); err == nil && !slices.Contains(d.types, t) {
 			d.types = append(d.types, t)
 		}
 		if len(d.types) > maxEventTypes {

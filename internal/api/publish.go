@@ -51,6 +51,13 @@ type fanoutRequest struct {
 
 type broadcastRequest struct{ publishContent }
 
+type dynamicRequest struct {
+	URL        string   `json:"url" maxLength:"2048" doc:"Where to deliver to; an endpoint is made for it unless there is one"`
+	Secret     string   `json:"secret,omitempty" maxLength:"512" doc:"That of an endpoint that is made; generated unless given"`
+	EventTypes []string `json:"event_types,omitempty" doc:"Those of the endpoint's subscription from now on; * for a new one unless given"`
+	publishContent
+}
+
 // publishing is a route that takes events.
 type publishing struct {
 	// kind and message are those of a route that takes one event.
@@ -80,6 +87,10 @@ func publishings() map[string]*publishing {
 			kind: convoy.KindBroadcast, id: "CreateBroadcastEvent", summary: "Publish an event to every endpoint that subscribes to it",
 			message: "Broadcast event created successfully",
 			body:    reflect.TypeFor[broadcastRequest](), answer: one, serve: (*api).publish,
+		},
+		"/dynamic": {
+			kind: convoy.KindDynamic, id: "CreateDynamicEvent", summary: "Publish an event to a URL", message: "Dynamic event created successfully",
+			body: reflect.TypeFor[dynamicRequest](), answer: one, serve: (*api).publish,
 		},
 		"/batch": {
 			id: "CreateBatchEvents", summary: "Publish up to 1,000 events; the answer has a result for each", message: batchMessage,
@@ -193,12 +204,17 @@ func (a *api) eventOf(ctx context.Context, project *catalog.Project, p *publicat
 		CreatedAt:      now,
 		UpdatedAt:      now,
 	}
-	if p.kind == convoy.KindSingle {
+	switch p.kind {
+	case convoy.KindSingle:
 		endpoint, err := a.target(ctx, project, p)
 		if err != nil {
 			return nil, err
 		}
 		e.Endpoints = []convoy.EndpointID{endpoint.ID}
+	case convoy.KindDynamic:
+		if err := a.resolve(ctx, project, p, e); err != nil {
+			return nil, err
+		}
 	}
 	return e, nil
 }

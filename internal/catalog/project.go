@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"convoy"
+	"convoy/internal/urltemplate"
 )
 
 // Project is one project as it was at some moment, with the indexes that
@@ -16,6 +17,8 @@ type Project struct {
 	// of each URL.
 	byOwner map[string][]*convoy.Endpoint
 	byURL   map[string]*convoy.Endpoint
+	// templates are the endpoints whose URLs have placeholders.
+	templates urltemplate.Set[*convoy.Endpoint]
 	// subscriptions are those of each endpoint, oldest first.
 	subscriptions map[convoy.EndpointID][]*Subscription
 	// The lists below are by endpoint, those of one endpoint oldest first.
@@ -48,6 +51,11 @@ func newProject(settings *convoy.Project, endpoints []*convoy.Endpoint, subscrip
 		}
 		if _, ok := p.byURL[e.URL]; !ok {
 			p.byURL[e.URL] = e
+		}
+		if urltemplate.Is(e.URL) {
+			if t, err := urltemplate.Parse(e.URL); err == nil {
+				p.templates.Add(t, e)
+			}
 		}
 	}
 	for _, list := range p.byOwner {
@@ -124,6 +132,12 @@ func (p *Project) Endpoint(id convoy.EndpointID) (*convoy.Endpoint, bool) {
 func (p *Project) EndpointByURL(url string) (*convoy.Endpoint, bool) {
 	e, ok := p.byURL[url]
 	return e, ok
+}
+
+// EndpointByTemplate looks the endpoint up whose URL has placeholders and stands
+// for this one.
+func (p *Project) EndpointByTemplate(url string) (*convoy.Endpoint, bool) {
+	return p.templates.Match(url)
 }
 
 // EndpointsOf are the endpoints of an owner, by id.

@@ -49,7 +49,10 @@ var unsupportedSettings = []unsupportedSetting{
 	{keys: []string{"worker_execution_mode"}, env: []string{"CONVOY_WORKER_EXECUTION_MODE"}, why: notThere + ": new and retried deliveries share one queue"},
 	{keys: []string{"instance_ingest_rate"}, env: []string{"CONVOY_INSTANCE_INGEST_RATE"}, why: notYet},
 	{keys: []string{"api_rate_limit"}, env: []string{"CONVOY_API_RATE_LIMIT"}, why: notYet},
-	{keys: []string{"verify_dynamic_events_timeout"}, env: []string{"CONVOY_VERIFY_DYNAMIC_EVENTS_TIMEOUT"}, why: notYet},
+	{
+		keys: []string{"verify_dynamic_events_timeout"}, env: []string{"CONVOY_VERIFY_DYNAMIC_EVENTS_TIMEOUT"},
+		why: "dynamic events are always resolved before they are acknowledged", harmless: true,
+	},
 	// HTTP_PROXY and NO_PROXY belong to many programs and are left alone.
 	{keys: []string{"server.http.proxy", "server.http.no_proxy"}, why: notYet},
 	{

@@ -134,6 +134,44 @@ func TestRetriesUntilSuccess(t *testing.T) {
 	})
 }
 
+// TestDynamicTarget makes every try of a delivery at the event's own URL, with
+// the query merged into it once.
+func TestDynamicTarget(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, p *place) {
+		sink := newSink(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+		d := start(t, p.config(t))
+		e := p.endpoint(t, sink.URL+"/{tenant}")
+		jobs := p.dynamic(t, e, sink.URL+"/7?b=2", "a=1")
+		lost := p.routed(t, e, 1, at(3))
+		d.Take(t.Context(), jobs)
+		p.push(t, lost) // loaded from the store
+		for _, got := range p.ended(t, jobs) {
+			if got.Status != convoy.DeliveryFailure || got.Trials != 3 || got.TargetURL != sink.URL+"/7?a=1&b=2" {
+				t.Errorf("delivery %+v", got)
+			}
+			for _, a := range p.attempts(t, got.ID) {
+				if a.URL != sink.URL+"/7?a=1&b=2" {
+					t.Errorf("attempt at %s", a.URL)
+				}
+			}
+		}
+		for _, got := range p.ended(t, lost) {
+			if got.Status != convoy.DeliveryDiscarded || got.Description != reasonTemplate || got.Trials != 0 {
+				t.Errorf("delivery without a target %+v", got)
+			}
+		}
+		for _, r := range sink.requests() {
+			if r.uri != "/7?a=1&b=2" {
+				t.Errorf("request for %s", r.uri)
+			}
+		}
+		if n := len(sink.requests()); n != 3 {
+			t.Errorf("%d requests, want 3", n)
+		}
+	})
+}
+
 func TestRetriesUntilFailure(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, p *place) {

@@ -204,6 +204,26 @@ func (p *place) changed(t *testing.T) {
 	}
 }
 
+// dynamic stores an event with a URL of its own, as intake does, and returns its
+// job.
+func (p *place) dynamic(t *testing.T, e *convoy.Endpoint, target, query string) []convoy.Job {
+	t.Helper()
+	now := time.Now()
+	event := &convoy.Event{
+		ID: convoy.EventID(id.New(now)), ProjectID: p.project.ID, Kind: convoy.KindDynamic, Type: "x", Endpoints: []convoy.EndpointID{e.ID},
+		TargetURL: target, URLQuery: query, Data: []byte(`{}`), Status: convoy.EventSuccess, AcknowledgedAt: now, CreatedAt: now, UpdatedAt: now,
+	}
+	d := &convoy.Delivery{
+		ID: convoy.DeliveryID(id.Derive(now, string(event.ID))), ProjectID: p.project.ID, EventID: event.ID, EndpointID: e.ID, SubscriptionID: "S",
+		EventType: event.Type, TargetURL: target, Mode: convoy.AtLeastOnce, Status: convoy.DeliveryScheduled, Retry: at(3),
+		DueAt: now, AcknowledgedAt: now, CreatedAt: now, UpdatedAt: now,
+	}
+	if err := p.store.Append(t.Context(), &store.Routed{Events: []*convoy.Event{event}, Deliveries: []*convoy.Delivery{d}}, now, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	return []convoy.Job{{Delivery: d, Event: event}}
+}
+
 // routed stores n events with a delivery each to the endpoint, as intake does,
 // and returns the jobs to hand over.
 func (p *place) routed(t *testing.T, e *convoy.Endpoint, n int, policy convoy.RetryPolicy) []convoy.Job {

@@ -37,11 +37,16 @@ var errTimeout = errors.New("timed out")
 // send tries a delivery and says what came of it. Redirects are not followed:
 // a signed payload goes where its owner said and nowhere else.
 func (s *sender) send(ctx context.Context, t *target, d *convoy.Delivery, e *convoy.Event, now time.Time) (result, *convoy.Attempt) {
-	u := t.address(e.URLQuery)
+	u, err := t.address(e)
 	a := &convoy.Attempt{
 		ID: convoy.AttemptID(id.New(now)), DeliveryID: d.ID, ProjectID: d.ProjectID, EndpointID: d.EndpointID,
-		URL: u.String(), Method: http.MethodPost, RequestedAt: now, CreatedAt: now,
+		URL: e.TargetURL, Method: http.MethodPost, RequestedAt: now, CreatedAt: now,
 	}
+	if err != nil {
+		a.Error = cleanText(err.Error())
+		return result{err: err, permanent: true}, a
+	}
+	a.URL = u.String()
 	body, err := payload(t.contentType, e)
 	if err != nil {
 		a.Error = err.Error()

@@ -304,6 +304,21 @@ func TestSendAddress(t *testing.T) {
 		if want := sink.URL + strings.TrimSuffix(tt.want, map[bool]string{true: "/"}[tt.path == ""]); a.URL != want {
 			t.Errorf("recorded address %s, want %s", a.URL, want)
 		}
+		// The same URL as the event's own.
+		s.endpoint.URL, s.event.TargetURL = "http://elsewhere.invalid/{id}", sink.URL+tt.path
+		r, b := s.send(t, tr)
+		if r.status != 200 || b.URL != a.URL {
+			t.Errorf("%s as the event's target went to %s (%+v), want %s", tt.path, b.URL, r, a.URL)
+		}
+	}
+}
+
+func TestSendUnusableTarget(t *testing.T) {
+	t.Parallel()
+	s := newSending("http://endpoint.example")
+	s.event.TargetURL = "http://%zz"
+	if r, a := s.send(t, local(t)); r.err == nil || !r.permanent || a.Error == "" || a.URL != s.event.TargetURL {
+		t.Errorf("result %+v of attempt %+v", r, a)
 	}
 }
 
@@ -627,7 +642,7 @@ func TestTargetsFollowSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := target.address("a=1"); got.String() != "https://endpoint.example/a?a=1" || target.url.String() != e.URL {
+	if got, err := target.address(&convoy.Event{URLQuery: "a=1"}); err != nil || got.String() != "https://endpoint.example/a?a=1" || target.url.String() != e.URL {
 		t.Errorf("address %s, url %s: the shared URL must stay", got, target.url)
 	}
 }

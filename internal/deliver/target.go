@@ -9,6 +9,7 @@ import (
 
 	"convoy"
 	"convoy/internal/sign"
+	"convoy/internal/urltemplate"
 )
 
 // target is what sending to an endpoint needs, worked out once per version of
@@ -19,6 +20,9 @@ type target struct {
 	endpoint *convoy.Endpoint
 	project  *convoy.Project
 	url      *url.URL
+	// template says that the URL has placeholders: only an event that brings its
+	// own target can be sent.
+	template bool
 	signer   *sign.Signer
 	timeout  time.Duration
 	// auth is the endpoint's authentication header, if any; authValue is empty
@@ -86,7 +90,7 @@ func newTarget(project *convoy.Project, e *convoy.Endpoint) (*target, error) {
 		return nil, fmt.Errorf("signature: %w", err)
 	}
 	t := &target{
-		endpoint: e, project: project, url: u, signer: signer, timeout: e.Timeout(),
+		endpoint: e, project: project, url: u, template: isTemplate(e.URL), signer: signer, timeout: e.Timeout(),
 		contentType: e.ContentType, requestIDHeader: project.Config.RequestIDHeader,
 	}
 	if t.contentType == "" {
@@ -109,17 +113,35 @@ func newTarget(project *convoy.Project, e *convoy.Endpoint) (*target, error) {
 	return t, nil
 }
 
-// address is the URL a delivery goes to: the endpoint's, with the query of the
-// request that brought the event in merged into it.
-func (t *target) address(rawQuery string) *url.URL {
-	if rawQuery == "" {
-		return t.url
+// isTemplate reports whether a URL has placeholders; one with braces that are
+// none is taken as it is.
+func isTemplate(raw string) bool {
+	if !urltemplate.Is(raw) {
+		return false
 	}
-	extra, err := url.ParseQuery(rawQuery)
+	_, err := urltemplate.Parse(raw)
+	return err == nil
+}
+
+// address is the URL an event goes to: the endpoint's, or the event's own
+// target, with the query of the request that brought the event in merged into
+// it.
+func (t *target) address(e *convoy.Event) (*url.URL, error) {
+	base := t.url
+	if e.TargetURL != "" {
+		var err error
+		if base, err = url.Parse(e.TargetURL); err != nil {
+			return nil, fmt.Errorf("target url: %w", err)
+		}
+	}
+	if e.URLQuery == "" {
+		return base, nil
+	}
+	extra, err := url.ParseQuery(e.URLQuery)
 	if err != nil && len(extra) == 0 {
-		return t.url
+		return base, nil
 	}
-	u := *t.url
+	u := *base
 	q := u.Query()
 	for name, values := range extra {
 		for _, v := range values {
@@ -127,7 +149,7 @@ func (t *target) address(rawQuery string) *url.URL {
 		}
 	}
 	u.RawQuery = q.Encode()
-	return &u
+	return &u, nil
 }
 
 // header composes the request's headers: signature, content type and accepted

@@ -71,6 +71,7 @@ const (
 	reasonNoEndpoint = "endpoint was deleted"
 	reasonInactive   = "endpoint is inactive"
 	reasonPaused     = "endpoint is paused"
+	reasonTemplate   = "the endpoint's url has placeholders and the event has no url of its own"
 )
 
 // try makes one attempt, or decides that none is to be made. It reports false
@@ -112,6 +113,9 @@ func (d *Deliverer) try(ctx context.Context, j *job, now time.Time) (store.Outco
 	if err != nil {
 		after := decide(*del, result{err: err, permanent: true}, policy{d.cfg.MaxDelay}, now)
 		return store.Outcome{Delivery: &after, Before: del.Trials}, true
+	}
+	if t.template && j.Event.TargetURL == "" {
+		return d.discard(del, reasonTemplate, now), true
 	}
 	if t.timeout > usual {
 		// Lease and claim are for the usual timeout: hold them for longer. A

@@ -43,21 +43,25 @@ func scanEndpoint(row sqldb.Row) (*convoy.Endpoint, error) {
 
 // CreateEndpoint stores a new endpoint.
 func (s *Store) CreateEndpoint(ctx context.Context, e *convoy.Endpoint) error {
-	c, err := credentials(e)
-	if err != nil {
+	if err := s.db.Write(ctx, func(tx sqldb.Tx) error { return insertEndpoint(ctx, tx, e) }); err != nil {
 		return fmt.Errorf("create endpoint: %w", err)
 	}
-	_, err = s.exec(ctx, `INSERT INTO endpoints (id, project_id, owner_id, url, name, description, secrets, advanced_signatures,
+	return nil
+}
+
+func insertEndpoint(ctx context.Context, tx sqldb.Tx, e *convoy.Endpoint) error {
+	c, err := credentials(e)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO endpoints (id, project_id, owner_id, url, name, description, secrets, advanced_signatures,
 			slack_webhook_url, teams_webhook_url, support_email, status, http_timeout, rate_limit, rate_limit_duration,
 			content_type, authentication, client_certificate, created_at, updated_at, deleted_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
 		e.ID, e.ProjectID, e.OwnerID, e.URL, e.Name, e.Description, c.secrets, flag(e.AdvancedSignatures),
 		e.SlackWebhookURL, e.TeamsWebhookURL, e.SupportEmail, e.Status, e.HTTPTimeout.Microseconds(), e.RateLimit,
 		e.RateLimitDuration.Microseconds(), e.ContentType, c.auth, c.cert, micros(e.CreatedAt), micros(e.UpdatedAt), micros(e.DeletedAt))
-	if err != nil {
-		return fmt.Errorf("create endpoint: %w", err)
-	}
-	return nil
+	return err
 }
 
 // credentialTexts are an endpoint's credentials as documents.

@@ -100,6 +100,9 @@ func (t *Template) parseQuery(query string) error {
 	}
 	t.query = make(map[string][]pattern)
 	for pair := range strings.SplitSeq(query, "&") {
+		if pair == "" {
+			continue
+		}
 		rawName, value, _ := strings.Cut(pair, "=")
 		if Is(rawName) {
 			return errPlace
@@ -249,7 +252,8 @@ func (s *Set[T]) Add(t *Template, value T) {
 	if s.byOrigin == nil {
 		s.byOrigin = make(map[string][]entry[T])
 	}
-	list := append(s.byOrigin[t.origin], entry[T]{t, value})
+	list := s.byOrigin[t.origin]
+	list = append(list, entry[T]{t, value})
 	slices.SortStableFunc(list, func(a, b entry[T]) int {
 		return cmp.Or(cmp.Compare(a.template.holes, b.template.holes), cmp.Compare(b.template.literals, a.template.literals))
 	})

@@ -42,6 +42,7 @@ var cases = map[string]func(t *testing.T, f *Fixture){
 	"SourcePages":             sourcePages,
 	"SourceDelete":            sourceDelete,
 	"SourceRefusals":          sourceRefusals,
+	"EnsureDynamic":           ensureDynamic,
 	"AppendTwice":             appendTwice,
 	"AppendWhole":             appendWhole,
 	"AppendFields":            appendFields,

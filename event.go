@@ -83,6 +83,9 @@ type Event struct {
 	URLPath       string
 	Status        EventStatus
 	FailureReason string
+	// SchemaError is what the data has against the schema of its event type,
+	// where the project wants such events marked; empty for nothing.
+	SchemaError string
 	// AcknowledgedAt is when the producer was told the event is safe.
 	AcknowledgedAt time.Time
 	CreatedAt      time.Time
@@ -92,7 +95,7 @@ type Event struct {
 // Size is the number of bytes the event's variable parts take, the unit in
 // which batches and buffers are bounded.
 func (e *Event) Size() int {
-	n := 256 + len(e.Data) + len(e.Type) + len(e.IdempotencyKey) + len(e.URLQuery) + len(e.URLPath) + len(e.TargetURL)
+	n := 256 + len(e.Data) + len(e.Type) + len(e.IdempotencyKey) + len(e.URLQuery) + len(e.URLPath) + len(e.TargetURL) + len(e.SchemaError)
 	for k, vs := range e.Headers {
 		n += len(k)
 		for _, v := range vs {

@@ -15,7 +15,7 @@ import (
 // its bytes, a list is its length and its elements, a time is Unix
 // microseconds as a signed varint. Entries live for seconds, but a new release
 // may read what an older one wrote, so a change of the order is a new version.
-const codecVersion = 2
+const codecVersion = 3
 
 var errCorrupt = errors.New("corrupt log entry")
 
@@ -48,6 +48,7 @@ func appendEvents(buf []byte, events []*convoy.Event) []byte {
 		buf = appendText(buf, e.URLQuery)
 		buf = appendText(buf, e.URLPath)
 		buf = binary.AppendVarint(buf, e.AcknowledgedAt.UnixMicro())
+		buf = appendText(buf, e.SchemaError) // since version 3
 	}
 	return buf
 }
@@ -94,6 +95,9 @@ func parseEvents(buf []byte) ([]*convoy.Event, error) {
 		e.IdempotencyKey, e.URLQuery, e.URLPath = d.text(), d.text(), d.text()
 		at := time.UnixMicro(d.varint()).UTC()
 		e.AcknowledgedAt, e.CreatedAt, e.UpdatedAt = at, at, at
+		if version >= 3 {
+			e.SchemaError = d.text()
+		}
 		events = append(events, e)
 	}
 	if d.bad {

@@ -22,7 +22,7 @@ func anyEvent() *rapid.Generator[*convoy.Event] {
 		e := &convoy.Event{
 			ID: convoy.EventID(text.Draw(r, "id")), ProjectID: convoy.ProjectID(text.Draw(r, "project")), Type: text.Draw(r, "type"),
 			SourceID: convoy.SourceID(text.Draw(r, "source")), Kind: convoy.EventKind(text.Draw(r, "kind")),
-			OwnerID: text.Draw(r, "owner"), TargetURL: text.Draw(r, "target"), Data: rapid.SliceOf(rapid.Byte()).Draw(r, "data"),
+			OwnerID: text.Draw(r, "owner"), SchemaError: text.Draw(r, "schema"), TargetURL: text.Draw(r, "target"), Data: rapid.SliceOf(rapid.Byte()).Draw(r, "data"),
 			Headers:        rapid.MapOf(text, rapid.SliceOfN(text, 0, 4)).Draw(r, "headers"),
 			IdempotencyKey: text.Draw(r, "key"), URLQuery: text.Draw(r, "query"), URLPath: text.Draw(r, "path"),
 			Status: convoy.EventPending, AcknowledgedAt: at, CreatedAt: at, UpdatedAt: at,
@@ -77,12 +77,13 @@ func TestCodecCut(t *testing.T) {
 			t.Errorf("cut at %d of %d: %d events and no error", n, len(entry), len(got))
 		}
 	}
-	if _, err := parseEvents(append([]byte{codecVersion + 1}, entry[1:]...)); err == nil || !strings.Contains(err.Error(), "version 3") {
+	if _, err := parseEvents(append([]byte{codecVersion + 1}, entry[1:]...)); err == nil || !strings.Contains(err.Error(), "version 4") {
 		t.Errorf("an entry of another version: %v", err)
 	}
 }
 
-// TestCodecOlder reads what the release before wrote: no kind, owner and target.
+// TestCodecOlder reads what the releases before wrote: no kind, owner and
+// target, and no schema error.
 func TestCodecOlder(t *testing.T) {
 	t.Parallel()
 	entry := []byte("\x01\x01I\x01P\x01t\x01S\x01\x01E\x00\x02{}\x01k\x01q\x01p\x02")
@@ -95,6 +96,14 @@ func TestCodecOlder(t *testing.T) {
 		ID: "I", ProjectID: "P", Type: "t", SourceID: "S", Endpoints: []convoy.EndpointID{"E"}, Data: []byte("{}"),
 		IdempotencyKey: "k", URLQuery: "q", URLPath: "p", Status: convoy.EventPending, AcknowledgedAt: at, CreatedAt: at, UpdatedAt: at,
 	}
+	if diff := cmp.Diff(want, got[0]); diff != "" {
+		t.Error(diff)
+	}
+	second := []byte("\x02\x01I\x01P\x01t\x01S\x00\x01o\x01u\x01\x01E\x00\x02{}\x01k\x01q\x01p\x02")
+	if got, err = parseEvents(second); err != nil || len(got) != 1 {
+		t.Fatalf("%d events, %v", len(got), err)
+	}
+	want.OwnerID, want.TargetURL = "o", "u"
 	if diff := cmp.Diff(want, got[0]); diff != "" {
 		t.Error(diff)
 	}

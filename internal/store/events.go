@@ -12,7 +12,7 @@ import (
 )
 
 const eventCols = `e.id, e.project_id, e.kind, e.event_type, e.source_id, e.owner_id, e.target_url, e.endpoints, e.headers, e.data, e.idempotency_key,
-	e.is_duplicate, e.url_query, e.url_path, e.status, e.failure_reason, e.acknowledged_at, e.created_at, e.updated_at`
+	e.is_duplicate, e.url_query, e.url_path, e.status, e.failure_reason, e.schema_error, e.acknowledged_at, e.created_at, e.updated_at`
 
 // eventDest is where a row of eventCols is scanned to before it becomes an
 // event.
@@ -26,7 +26,7 @@ func (d *eventDest) dest() []any {
 	d.e = new(convoy.Event)
 	e := d.e
 	return []any{&e.ID, &e.ProjectID, &e.Kind, &e.Type, &e.SourceID, &e.OwnerID, &e.TargetURL, &d.endpoints, &d.headers, &e.Data, &e.IdempotencyKey,
-		&d.dup, &e.URLQuery, &e.URLPath, &e.Status, &e.FailureReason, &d.acknowledged, &d.created, &d.upd}
+		&d.dup, &e.URLQuery, &e.URLPath, &e.Status, &e.FailureReason, &e.SchemaError, &d.acknowledged, &d.created, &d.upd}
 }
 
 func (d *eventDest) event() (*convoy.Event, error) {
@@ -65,7 +65,7 @@ type Routed struct {
 
 var insertEvents = sqldb.InsertBatch("events", "ON CONFLICT (id) DO NOTHING",
 	"id:text", "project_id:text", "kind:text", "event_type:text", "source_id:text", "owner_id:text", "target_url:text", "endpoints:text", "headers:text", "data:bytes",
-	"idempotency_key:text", "is_duplicate:int", "url_query:text", "url_path:text", "status:text", "failure_reason:text",
+	"idempotency_key:text", "is_duplicate:int", "url_query:text", "url_path:text", "status:text", "failure_reason:text", "schema_error:text",
 	"acknowledged_at:int", "created_at:int", "updated_at:int")
 
 func bindEvents(events []*convoy.Event) sqldb.Bound {
@@ -74,7 +74,7 @@ func bindEvents(events []*convoy.Event) sqldb.Bound {
 		w.Text(string(e.ID)).Text(string(e.ProjectID)).Text(string(e.Kind)).Text(e.Type).Text(string(e.SourceID)).
 			Text(e.OwnerID).Text(e.TargetURL).Text(idsText(e.Endpoints)).Text(headersText(e.Headers)).Bytes(e.Data).
 			Text(e.IdempotencyKey).Bool(e.Duplicate).Text(e.URLQuery).Text(e.URLPath).
-			Text(string(e.Status)).Text(e.FailureReason).
+			Text(string(e.Status)).Text(e.FailureReason).Text(e.SchemaError).
 			Int(micros(e.AcknowledgedAt)).Int(micros(e.CreatedAt)).Int(micros(e.UpdatedAt))
 	})
 }

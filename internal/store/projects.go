@@ -50,7 +50,10 @@ func insertProject(ctx context.Context, tx sqldb.Tx, p *convoy.Project) error {
 	_, err = tx.Exec(ctx, `INSERT INTO projects (id, organisation_id, name, logo_url, type, config, created_at, updated_at, deleted_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		p.ID, p.OrganisationID, p.Name, p.LogoURL, p.Type, config, micros(p.CreatedAt), micros(p.UpdatedAt), micros(p.DeletedAt))
-	return taken(err, projectTaken)
+	if err != nil {
+		return taken(err, projectTaken)
+	}
+	return insertAnyType(ctx, tx, p)
 }
 
 // Project returns one project.

@@ -80,7 +80,7 @@ func appendFields(t *testing.T, f *Fixture) {
 	p := f.Project(t)
 	ev := f.Event(p.ID, f.Now)
 	ev.Endpoints = []convoy.EndpointID{"a", "b"}
-	ev.FailureReason = "reason"
+	ev.FailureReason, ev.SchemaError = "reason", "/a: got string, want number"
 	plain := f.Event(p.ID, f.Now)
 	plain.Headers, plain.Data, plain.AcknowledgedAt = nil, []byte("null"), time.Time{}
 	empty := f.Event(p.ID, f.Now)

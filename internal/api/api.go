@@ -81,6 +81,8 @@ type Config struct {
 	Ping pinger
 	// Tokens tries OAuth 2.0 configurations out.
 	Tokens tokenTester
+	// Functions checks users' functions; nil refuses them.
+	Functions functionChecker
 	// Ready are the checks of /readyz; optional.
 	Ready []Check
 	Log   *slog.Logger
@@ -200,6 +202,7 @@ func (a *api) register(h huma.API) error {
 	a.projectRoutes(r)
 	a.endpointRoutes(r)
 	a.subscriptionRoutes(r)
+	a.filterRoutes(r)
 	a.eventRoutes(r)
 	a.deliveryRoutes(r)
 	a.attemptRoutes(r)

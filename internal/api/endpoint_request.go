@@ -207,6 +207,6 @@ func (q *endpointRequest) checkNumbers(found *problems) {
 	if most := uint64(convoy.MaxHTTPTimeout / time.Second); q.HTTPTimeout.n > most {
 		found.add("http_timeout", "must not be longer than "+strconv.FormatUint(most, 10)+" seconds")
 	}
-	checkRange(found, "rate_limit", q.RateLimit, 0, maxCount)
+	checkCount(found, "rate_limit", q.RateLimit, maxCount)
 	checkMost(found, "rate_limit_duration", q.RateLimitDuration.n, maxSeconds)
 }

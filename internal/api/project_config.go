@@ -93,7 +93,7 @@ func (q *configRequest) apply(c *convoy.ProjectConfig, typ convoy.ProjectType, n
 		c.SearchPolicy = *s
 	}
 	if l := q.RateLimit; l != nil {
-		checkRange(found, "count", l.Count, 0, maxCount)
+		checkCount(found, "count", l.Count, maxCount)
 		checkMost(found, "duration", l.Duration, maxSeconds)
 		c.RateLimit = *l
 	}
@@ -137,14 +137,14 @@ func set[T any](dst, value *T) {
 	}
 }
 
-func checkRange(found *problems, field string, n, least, most int) {
-	if n < least || n > most {
-		found.add(field, "must be from "+itoa(least)+" to "+itoa(most))
+func checkCount(found *problems, field string, n, most int) {
+	if n < 0 || n > most {
+		found.add(field, "must be from 0 to "+itoa(most))
 	}
 }
 
 func checkMost(found *problems, field string, n uint64, most int) {
-	checkRange(found, field, int(min(n, math.MaxInt)), 0, most)
+	checkCount(found, field, int(min(n, math.MaxInt)), most)
 }
 
 // config is the signature that a request asks for.

@@ -2,11 +2,8 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
-
-	"github.com/tidwall/gjson"
 
 	"convoy"
 	"convoy/internal/catalog"
@@ -15,39 +12,20 @@ import (
 	"convoy/internal/store"
 )
 
-// maxEventTypes bounds what routing compares each event with, per subscription.
-const maxEventTypes = 200
-
-type subscriptionRequest struct {
-	Name         string         `json:"name,omitempty" maxLength:"255" doc:"Needed to create"`
-	EndpointID   string         `json:"endpoint_id,omitempty" doc:"Needed to create"`
-	FilterConfig *filterRequest `json:"filter_config,omitempty"`
-	DeliveryMode string         `json:"delivery_mode,omitempty" enum:"at_least_once,at_most_once"`
-	SourceID     string         `json:"source_id,omitempty" hidden:"true"`
-	AppID        string         `json:"app_id,omitempty" hidden:"true"`
-	// What follows is refused unless it is empty.
-	Function        json.RawMessage `json:"function,omitempty" hidden:"true"`
-	AlertConfig     json.RawMessage `json:"alert_config,omitempty" hidden:"true"`
-	RetryConfig     json.RawMessage `json:"retry_config,omitempty" hidden:"true"`
-	RateLimitConfig json.RawMessage `json:"rate_limit_config,omitempty" hidden:"true"`
-}
-
-type filterRequest struct {
-	EventTypes []string        `json:"event_types,omitempty" doc:"Exact names, * for all, or a.b.* for all below a.b"`
-	Filter     json.RawMessage `json:"filter,omitempty" hidden:"true"`
-}
-
 // subscriptionView is a subscription as clients see it.
 type subscriptionView struct {
 	UID              convoy.SubscriptionID `json:"uid"`
 	Name             string                `json:"name"`
 	Type             string                `json:"type"`
 	ProjectID        convoy.ProjectID      `json:"project_id"`
-	Function         none                  `json:"function"`
+	Function         *string               `json:"function"`
 	SourceMetadata   none                  `json:"source_metadata"`
 	EndpointMetadata *subscribedEndpoint   `json:"endpoint_metadata" doc:"Null in the answer to a create"`
 	DeviceMetadata   none                  `json:"device_metadata"`
-	FilterConfig     filterView            `json:"filter_config"`
+	AlertConfig      *alertView            `json:"alert_config,omitempty"`
+	RetryConfig      *retryView            `json:"retry_config,omitempty"`
+	FilterConfig     filterConfigView      `json:"filter_config"`
+	RateLimitConfig  *rateLimitView        `json:"rate_limit_config,omitempty"`
 	Mode             convoy.DeliveryMode   `json:"delivery_mode,omitempty"`
 	CreatedAt        time.Time             `json:"created_at"`
 	UpdatedAt        time.Time             `json:"updated_at"`
@@ -66,24 +44,64 @@ type subscribedEndpoint struct {
 	Secrets      []secretView          `json:"secrets"`
 }
 
-type filterView struct {
+type alertView struct {
+	Count     int    `json:"count"`
+	Threshold string `json:"threshold"`
+}
+
+type retryView struct {
+	Type     convoy.RetryType `json:"type,omitempty"`
+	Duration int64            `json:"duration,omitempty" doc:"Seconds"`
+	Count    int              `json:"retry_count"`
+}
+
+type rateLimitView struct {
+	Count    int    `json:"count"`
+	Duration uint64 `json:"duration" doc:"Seconds"`
+}
+
+type filterConfigView struct {
 	EventTypes []string       `json:"event_types"`
 	Filter     filterContents `json:"filter"`
 }
 
+// filterContents are the conditions of a subscription's first filter; those of the
+// others are shown by its filters.
 type filterContents struct {
-	Flattened bool     `json:"is_flattened"`
-	Headers   struct{} `json:"headers"`
-	Body      struct{} `json:"body"`
-	Query     struct{} `json:"query"`
-	Path      struct{} `json:"path"`
+	Flattened bool       `json:"is_flattened"`
+	Headers   conditions `json:"headers"`
+	Body      conditions `json:"body"`
+	Query     conditions `json:"query"`
+	Path      conditions `json:"path"`
+}
+
+func viewContents(filters []convoy.Filter) filterContents {
+	var f convoy.Filter
+	if len(filters) > 0 {
+		f = filters[0]
+	}
+	return filterContents{
+		Flattened: f.Conditional(), Headers: flatten(f.Headers), Body: flatten(f.Body), Query: flatten(f.Query), Path: flatten(f.Path),
+	}
 }
 
 // viewSubscription shows s with its endpoint, unless p is nil.
 func viewSubscription(s *convoy.Subscription, p *catalog.Project) subscriptionView {
 	v := subscriptionView{
-		UID: s.ID, Name: s.Name, Type: "api", ProjectID: s.ProjectID, FilterConfig: filterView{EventTypes: s.EventTypes()},
+		UID: s.ID, Name: s.Name, Type: "api", ProjectID: s.ProjectID, FilterConfig: filterConfigView{EventTypes: s.EventTypes(), Filter: viewContents(s.Filters)},
 		Mode: s.Mode, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, DeletedAt: nullTime(s.DeletedAt),
+	}
+	if s.Function != "" {
+		v.Function = &s.Function
+	}
+	if s.Alert.Count > 0 {
+		v.AlertConfig = &alertView{s.Alert.Count, s.Alert.Threshold.String()}
+	}
+	if r := s.Retry; r != nil {
+		v.RetryConfig = &retryView{r.Type, int64(r.Interval / time.Second), r.Limit}
+	}
+	if l := s.RateLimit; l.Count > 0 {
+		v.RateLimitConfig = &rateLimitView{l.Count, l.Duration}
 	}
 	if p == nil {
 		return v
@@ -109,6 +127,10 @@ func (a *api) subscriptionRoutes(r *registrar) {
 		status: http.StatusCreated, message: "Subscription created successfully",
 	}, a.createSubscription)
 	handle(r, operation{
+		id: "TestSubscriptionFilter", method: http.MethodPost, path: all + "/test_filter", tag: tag, summary: "Try a filter out",
+		status: http.StatusOK, message: "Filter validated successfully",
+	}, a.testSubscriptionFilter)
+	handle(r, operation{
 		id: "GetSubscriptions", method: http.MethodGet, path: all, tag: tag, summary: "List subscriptions",
 		status: http.StatusOK, message: "Subscriptions fetched successfully",
 	}, a.subscriptions)
@@ -131,92 +153,6 @@ func (a *api) subscriptionRoutes(r *registrar) {
 	}, a.toggleSubscription)
 }
 
-// check finds what is wrong with a request; creating tells the two uses apart.
-func (q *subscriptionRequest) check(p *convoy.Project, creating bool) error {
-	var found problems
-	if creating {
-		found.required("name", q.Name, maxName, "please provide a valid subscription name")
-		if q.EndpointID == "" {
-			found.add("endpoint_id", "please provide a valid endpoint id")
-		}
-	} else {
-		found.text("name", q.Name, maxName)
-	}
-	switch convoy.DeliveryMode(q.DeliveryMode) {
-	case "", convoy.AtLeastOnce, convoy.AtMostOnce:
-	default:
-		found.add("delivery_mode", "invalid delivery mode value, must be either 'at_least_once' or 'at_most_once'")
-	}
-	for _, f := range []struct {
-		field string
-		value json.RawMessage
-	}{
-		{"function", q.Function}, {"alert_config", q.AlertConfig}, {"retry_config", q.RetryConfig},
-		{"rate_limit_config", q.RateLimitConfig}, {"filter", q.FilterConfig.filter()},
-	} {
-		if !emptyJSON(f.value) {
-			found.add(f.field, textUnsupported)
-		}
-	}
-	if q.SourceID != "" {
-		found.add("source_id", textUnsupported)
-	}
-	types := q.FilterConfig.eventTypes()
-	if len(types) > maxEventTypes {
-		found.add("event_types", "must not be more than "+itoa(maxEventTypes))
-		types = nil
-	}
-	for _, t := range types {
-		found.required("event_types", t, maxEventType, "must not be empty")
-	}
-	if err := found.err(); err != nil {
-		return err
-	}
-	if creating && p.Type == convoy.Incoming {
-		return convoy.E(convoy.Invalid, "source_id is required for incoming projects")
-	}
-	return nil
-}
-
-func (f *filterRequest) filter() json.RawMessage {
-	if f == nil {
-		return nil
-	}
-	return f.Filter
-}
-
-func (f *filterRequest) eventTypes() []string {
-	if f == nil {
-		return nil
-	}
-	return f.EventTypes
-}
-
-// emptyJSON reports whether a value says nothing: null, an empty or zero
-// scalar, or an object or array of nothing but those. It must be valid JSON.
-func emptyJSON(raw json.RawMessage) bool {
-	return len(raw) == 0 || saysNothing(gjson.ParseBytes(raw))
-}
-
-func saysNothing(v gjson.Result) bool {
-	switch v.Type {
-	case gjson.String:
-		return v.Str == ""
-	case gjson.Number:
-		return v.Num == 0
-	case gjson.True:
-		return false
-	case gjson.JSON:
-		empty := true
-		v.ForEach(func(_, value gjson.Result) bool {
-			empty = saysNothing(value)
-			return empty
-		})
-		return empty
-	}
-	return true
-}
-
 type createSubscriptionInput struct {
 	ProjectPath
 	Payload payload[subscriptionRequest]
@@ -236,6 +172,9 @@ func (a *api) createSubscription(ctx context.Context, in *createSubscriptionInpu
 	if err := req.check(p, true); err != nil {
 		return none, err
 	}
+	if err := a.checkFunction(ctx, req.Function); err != nil {
+		return none, err
+	}
 	const missing = "failed to find endpoint by id"
 	if !id.Valid(req.EndpointID) {
 		return none, convoy.E(convoy.Invalid, missing)
@@ -246,7 +185,9 @@ func (a *api) createSubscription(ctx context.Context, in *createSubscriptionInpu
 		Mode: convoy.AtLeastOnce, CreatedAt: now, UpdatedAt: now,
 	}
 	s.Filters = filter.ForTypes(s.ID, []string{convoy.AnyEventType}, nil, now)
-	req.apply(s, now)
+	if err := req.apply(s, p, now); err != nil {
+		return none, err
+	}
 	if p.Config.MultipleEndpointSubscriptions {
 		err = a.Store.CreateSubscription(ctx, s)
 	} else {
@@ -264,19 +205,6 @@ func (a *api) createSubscription(ctx context.Context, in *createSubscriptionInpu
 }
 
 var errSubscribed = convoy.E(convoy.Invalid, "a subscription for this endpoint already exists")
-
-// apply sets s to what a checked request asks for; what is empty stays.
-func (q *subscriptionRequest) apply(s *convoy.Subscription, now time.Time) {
-	if types := q.FilterConfig.eventTypes(); len(types) > 0 {
-		s.Filters = filter.ForTypes(s.ID, types, s.Filters, now)
-	}
-	if q.Name != "" {
-		s.Name = q.Name
-	}
-	if q.DeliveryMode != "" {
-		s.Mode = convoy.DeliveryMode(q.DeliveryMode)
-	}
-}
 
 type subscriptionsInput struct {
 	ProjectPath
@@ -343,9 +271,10 @@ type updateSubscriptionInput struct {
 
 func (a *api) updateSubscription(ctx context.Context, in *updateSubscriptionInput) (subscriptionView, error) {
 	var none subscriptionView
+	const missing = "failed to find subscription"
 	s, p, err := a.findSubscription(ctx, &in.SubscriptionPath, manage)
 	if err != nil {
-		return none, refuse(err, "failed to find subscription")
+		return none, refuse(err, missing)
 	}
 	req, err := in.Payload.decode()
 	if err != nil {
@@ -354,16 +283,25 @@ func (a *api) updateSubscription(ctx context.Context, in *updateSubscriptionInpu
 	if err := req.check(p.Settings(), false); err != nil {
 		return none, err
 	}
-	if moved := convoy.EndpointID(req.EndpointID); moved != "" && moved != s.EndpointID {
+	if err := a.checkFunction(ctx, req.Function); err != nil {
+		return none, err
+	}
+	moved := convoy.EndpointID(req.EndpointID)
+	if moved != "" && moved != s.EndpointID {
 		if err := a.mayMove(ctx, p.Settings(), moved); err != nil {
 			return none, err
 		}
-		s.EndpointID = moved
 	}
-	s.UpdatedAt = a.now()
-	req.apply(s, s.UpdatedAt)
-	if err := a.Store.UpdateSubscription(ctx, s); err != nil {
-		return none, refuse(err, "failed to find subscription")
+	now := a.now()
+	s, err = a.Store.ChangeSubscription(ctx, s.ProjectID, s.ID, func(s *convoy.Subscription) error {
+		if moved != "" {
+			s.EndpointID = moved
+		}
+		s.UpdatedAt = now
+		return req.apply(s, p.Settings(), now)
+	})
+	if err != nil {
+		return none, refuse(err, missing)
 	}
 	a.changed(ctx, s.ProjectID)
 	if p, err = a.Catalog.Project(ctx, s.ProjectID); err != nil {

@@ -1,10 +1,11 @@
 package api
 
 import (
-	"encoding/json"
+	"context"
 	"strings"
 	"testing"
 
+	"convoy"
 	"convoy/internal/store/sqldb"
 )
 
@@ -69,23 +70,32 @@ func TestSubscriptionRefuses(t *testing.T) {
 		`{}`:                    "name:please provide a valid subscription name, endpoint_id:please provide a valid endpoint id",
 		with(`"name":"\u0000"`): "name:must not contain NUL characters",
 		with(`"name":"` + strings.Repeat("x", 256) + `"`): "name:must not be longer than 255 characters",
-		with(`"name":{}`):                                                                                          `body contains incorrect JSON type for field "name"`,
-		with(`"endpoint_id":"x"`):                                                                                  "failed to find endpoint by id",
-		with(`"endpoint_id":"01K1ZZZZZZZZZZZZZZZZZZZZZZ"`):                                                         "failed to find endpoint by id",
-		with(`"delivery_mode":"once"`):                                                                             "delivery_mode:invalid delivery mode value, must be either 'at_least_once' or 'at_most_once'",
-		with(`"source_id":"01K1ZZZZZZZZZZZZZZZZZZZZZZ"`):                                                           "source_id:is not supported yet",
-		with(`"function":"function transform(){}"`):                                                                "function:is not supported yet",
-		with(`"alert_config":{"count":1}`):                                                                         "alert_config:is not supported yet",
-		with(`"retry_config":{"type":"linear"}`):                                                                   "retry_config:is not supported yet",
-		with(`"rate_limit_config":{"count":5}`):                                                                    "rate_limit_config:is not supported yet",
-		with(`"filter_config":{"filter":{"body":{"a":0,"b":[{"c":true}]}}}`):                                       "filter:is not supported yet",
-		with(`"filter_config":{"event_types":[""]}`):                                                               "event_types:must not be empty",
-		with(`"filter_config":{"event_types":["\u0000"]}`):                                                         "event_types:must not contain NUL characters",
-		with("\"filter_config\":{\"event_types\":[\"\xff\"]}"):                                                     "filter_config:must be valid UTF-8",
-		with(`"filter_config":{"event_types":["` + strings.Repeat("x", 256) + `"]}`):                               "event_types:must not be longer than 255 characters",
-		with(`"filter_config":{"event_types":[1]}`):                                                                `body contains incorrect JSON type for field "filter_config.event_types"`,
-		with(`"filter_config":{"event_types":["a"` + strings.Repeat(`,"b"`, 200) + `]}`):                           "event_types:must not be more than 200",
-		with(`"filter_config":{"filter":` + strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000) + `}`): "filter:is not supported yet",
+		with(`"name":{}`):                                                                `body contains incorrect JSON type for field "name"`,
+		with(`"endpoint_id":"x"`):                                                        "failed to find endpoint by id",
+		with(`"endpoint_id":"01K1ZZZZZZZZZZZZZZZZZZZZZZ"`):                               "failed to find endpoint by id",
+		with(`"delivery_mode":"once"`):                                                   "delivery_mode:invalid delivery mode value, must be either 'at_least_once' or 'at_most_once'",
+		with(`"source_id":"01K1ZZZZZZZZZZZZZZZZZZZZZZ"`):                                 "source_id:is not supported yet",
+		with(`"function":"function transform(){}"`):                                      "function:is not supported yet", // without an engine for it
+		with(`"alert_config":{"count":-1}`):                                              "count:must be from 0 to 1000000000",
+		with(`"alert_config":{"count":1,"threshold":"x"}`):                               "threshold:please provide a valid time duration",
+		with(`"alert_config":[]`):                                                        `body contains incorrect JSON type for field "alert_config"`,
+		with(`"retry_config":{"type":"constant"}`):                                       "type:unsupported strategy type",
+		with(`"retry_config":{"duration":"soon"}`):                                       "duration:please provide a valid time duration",
+		with(`"retry_config":{"duration":"5ms"}`):                                        "duration:please provide a valid time duration, from 1s to 8784h0m0s",
+		with(`"retry_config":{"duration":-5}`):                                           `body contains incorrect JSON type for field "retry_config.duration"`,
+		with(`"retry_config":{"interval_seconds":99999999}`):                             "interval_seconds:must be from 0 to 31622400",
+		with(`"retry_config":{"retry_count":-1}`):                                        "retry_count:must be from 0 to 10000",
+		with(`"rate_limit_config":{"count":-5}`):                                         "count:must be from 0 to 1000000000",
+		with(`"rate_limit_config":{"duration":99999999}`):                                "duration:must be from 0 to 31622400",
+		with(`"filter_config":{"filter":{"body":{"a":{"$foo":1}}}}`):                     "body: a: unknown operator $foo, must be $eq, $neq, $gt, $gte, $lt, $lte, $in, $nin, $regex, $exist, $or or $and",
+		with(`"filter_config":{"filter":{"query":5}}`):                                   "query: must be a JSON object",
+		with(`"filter_config":{"event_types":[""]}`):                                     "event_types:must not be empty",
+		with(`"filter_config":{"event_types":["\u0000"]}`):                               "event_types:must not contain NUL characters",
+		with("\"filter_config\":{\"event_types\":[\"\xff\"]}"):                           "filter_config:must be valid UTF-8",
+		with(`"filter_config":{"event_types":["` + strings.Repeat("x", 256) + `"]}`):     "event_types:must not be longer than 255 characters",
+		with(`"filter_config":{"event_types":[1]}`):                                      `body contains incorrect JSON type for field "filter_config.event_types"`,
+		with(`"filter_config":{"event_types":["a"` + strings.Repeat(`,"b"`, 200) + `]}`): "event_types:must not be more than 200",
+		with(`"filter_config":{"filter":{"body":` + strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000) + `}}`): "body: fields must not be deeper than 32",
 	} {
 		f.want(call{method: "POST", path: "subscriptions", body: body}, 400, message)
 	}
@@ -94,7 +104,7 @@ func TestSubscriptionRefuses(t *testing.T) {
 	one := "subscriptions/" + string(s.UID)
 	for body, message := range map[string]string{
 		`{"name":"\u0000"}`:                            "name:must not contain NUL characters",
-		`{"retry_config":{"retry_count":3}}`:           "retry_config:is not supported yet",
+		`{"retry_config":{"type":"x"}}`:                "type:unsupported strategy type",
 		`{"endpoint_id":"x"}`:                          "failed to find endpoint by id: the endpoint may not belong to project",
 		`{"endpoint_id":"01K1ZZZZZZZZZZZZZZZZZZZZZZ"}`: "failed to find endpoint by id: the endpoint may not belong to project",
 	} {
@@ -102,14 +112,53 @@ func TestSubscriptionRefuses(t *testing.T) {
 	}
 }
 
-func TestEmptyJSON(t *testing.T) {
+// Every setting of a subscription is kept, and what an update leaves out stays.
+func TestSubscriptionSettings(t *testing.T) {
 	t.Parallel()
-	for s, want := range map[string]bool{
-		``: true, `null`: true, `""`: true, `0`: true, `false`: true, `{}`: true, `[]`: true, `{"a":{"b":[null,"",0,false]}}`: true,
-		`1`: false, `"x"`: false, `true`: false, `[[1]]`: false, `{"a":{},"b":"c"}`: false,
-	} {
-		if got := emptyJSON(json.RawMessage(s)); got != want {
-			t.Errorf("emptyJSON(%s) = %v", s, got)
+	engines(t, func(t *testing.T, db sqldb.DB) {
+		f := setup(t, db, func(c *Config) { c.Functions = anyFunction{} })
+		e := string(f.endpoint("a"))
+		a := f.want(call{method: "POST", path: "subscriptions", body: `{"name":"a","endpoint_id":"` + e + `","function":"function transform(p) { return p }",
+			"alert_config":{"count":5,"threshold":"1h"},"retry_config":{"type":"exponential","interval_seconds":7,"retry_count":4},
+			"rate_limit_config":{"count":10,"duration":60},
+			"filter_config":{"event_types":["invoice.paid","user.*"],"filter":{"headers":{"X-Kind":"a"},"body":{"data":{"amount":{"$gt":10}}},"is_flattened":true}}}`},
+			201, "Subscription created successfully")
+		golden(t, "subscription_full", a.body)
+		var s subscriptionView
+		a.data(t, &s)
+		one := "subscriptions/" + string(s.UID)
+		if a := f.want(call{method: "PUT", path: one, body: `{"name":"a"}`}, 202, "Subscription updated successfully"); !strings.Contains(a.body, `"retry_config":{"type":"exponential","duration":7,"retry_count":4}`) ||
+			!strings.Contains(a.body, `"rate_limit_config":{"count":10,"duration":60}`) || !strings.Contains(a.body, `"data.amount.$gt":10`) || !strings.Contains(a.body, `"threshold":"1h0m0s"`) {
+			t.Errorf("after an update of nothing: %s", a.body)
 		}
+		// What is shown may be written back.
+		f.want(call{method: "PUT", path: one, body: `{"retry_config":{"duration":"2m"},"filter_config":{"event_types":["invoice.paid","order.*"],"filter":{"body":{"data.amount.$gt":20}}}}`},
+			202, "Subscription updated successfully").data(t, &s)
+		if s.RetryConfig.Duration != 120 || s.RetryConfig.Type != "exponential" || strings.Join(s.FilterConfig.EventTypes, " ") != "invoice.paid order.*" {
+			t.Errorf("after the change %+v", s)
+		}
+		var rows []filterView
+		f.want(call{path: one + "/filters"}, 200, "Filters retrieved successfully").data(t, &rows)
+		for _, row := range rows {
+			if string(row.Body) != `{"data.amount.$gt":20}` || string(row.Headers) != "{}" {
+				t.Errorf("filter of %s: %s %s", row.EventType, row.Body, row.Headers)
+			}
+		}
+		// A type that is added takes over the conditions.
+		f.want(call{method: "PUT", path: one, body: `{"filter_config":{"event_types":["invoice.paid","new"]}}`}, 202, "Subscription updated successfully")
+		f.want(call{path: one + "/filters"}, 200, "Filters retrieved successfully").data(t, &rows)
+		if len(rows) != 2 || rows[1].EventType != "new" || string(rows[1].Body) != `{"data.amount.$gt":20}` {
+			t.Errorf("filters %+v", rows)
+		}
+	})
+}
+
+// anyFunction takes every text but "bad".
+type anyFunction struct{}
+
+func (anyFunction) Check(_ context.Context, source string) error {
+	if source == "bad" {
+		return convoy.E(convoy.Invalid, "function: line 1: bad")
 	}
+	return nil
 }

@@ -41,7 +41,7 @@ func Compile(f *convoy.Filter) (*Program, error) {
 	}{{"body", f.Body, &p.body}, {"headers", f.Headers, &p.headers}, {"query", f.Query, &p.query}, {"path", f.Path, &p.path}} {
 		nodes, err := compileScope(scope.text, scope.name == "headers")
 		if err != nil {
-			return nil, convoy.Wrap(convoy.Invalid, scope.name+": "+err.Error(), err)
+			return nil, convoy.E(convoy.Invalid, scope.name+": "+err.Error())
 		}
 		*scope.into = nodes
 	}
@@ -152,10 +152,17 @@ func (c *compiler) field(key string, value any, path string) ([]node, error) {
 	if path != "" {
 		at = path + "." + key
 	}
+	if len(at) > maxBytes {
+		return nil, fmt.Errorf("fields must not be deeper than %d", maxSegments)
+	}
 	if c.fold {
 		at = strings.ToLower(at)
 	}
 	segments := strings.Split(at, ".")
+	if last := segments[len(segments)-1]; len(segments) > 1 && len(last) > 1 && last[0] == '$' {
+		// An operator at the end of a path, as filters are shown flattened.
+		return c.object(map[string]any{last: value}, strings.Join(segments[:len(segments)-1], "."))
+	}
 	if slices.Contains(segments, "") {
 		return nil, fmt.Errorf("%q: names of fields must not be empty", at)
 	}

@@ -179,20 +179,45 @@ func (s *Store) AllSubscriptions(ctx context.Context, project convoy.ProjectID) 
 
 // UpdateSubscription writes a subscription's settings. Its id and project stay.
 func (s *Store) UpdateSubscription(ctx context.Context, sub *convoy.Subscription) error {
-	t, err := subscriptionTexts(sub)
+	err := s.db.Write(ctx, func(tx sqldb.Tx) error { return updateSubscription(ctx, tx, sub) })
 	if err != nil {
 		return fmt.Errorf("update subscription: %w", err)
 	}
-	n, err := s.exec(ctx, `UPDATE subscriptions SET name = $1, endpoint_id = $2, source_id = $3, filters = $4, function = $5, mode = $6,
+	return nil
+}
+
+// ChangeSubscription reads a subscription, lets change edit it, and writes it;
+// nobody else writes it meanwhile. An error of change is returned as it is, and
+// nothing is written.
+func (s *Store) ChangeSubscription(ctx context.Context, project convoy.ProjectID, id convoy.SubscriptionID,
+	change func(*convoy.Subscription) error,
+) (sub *convoy.Subscription, err error) {
+	err = s.db.Write(ctx, func(tx sqldb.Tx) error {
+		sub, err = scanSubscription(tx.QueryRow(ctx, `SELECT `+subscriptionCols+` FROM subscriptions s
+			WHERE s.id = $1 AND s.project_id = $2 AND s.deleted_at = 0`+s.db.Dialect().ForUpdate(), id, project))
+		if err := found(err, subscriptionMissing); err != nil {
+			return err
+		}
+		if err := change(sub); err != nil {
+			return err
+		}
+		return updateSubscription(ctx, tx, sub)
+	})
+	return sub, err
+}
+
+func updateSubscription(ctx context.Context, tx sqldb.Tx, sub *convoy.Subscription) error {
+	t, err := subscriptionTexts(sub)
+	if err != nil {
+		return err
+	}
+	n, err := tx.Exec(ctx, `UPDATE subscriptions SET name = $1, endpoint_id = $2, source_id = $3, filters = $4, function = $5, mode = $6,
 		retry_type = $7, retry_interval = $8, retry_limit = $9, rate_limit = $10, rate_limit_duration = $11, alert = $12, updated_at = $13
 		WHERE id = $14 AND project_id = $15 AND deleted_at = 0`,
 		sub.Name, sub.EndpointID, sub.SourceID, t.filters, sub.Function, sub.Mode,
 		t.retry.Type, t.retry.Interval.Microseconds(), t.retry.Limit, sub.RateLimit.Count, int64(sub.RateLimit.Duration), t.alert,
 		micros(sub.UpdatedAt), sub.ID, sub.ProjectID)
-	if err := changed(n, err, subscriptionMissing); err != nil {
-		return fmt.Errorf("update subscription: %w", err)
-	}
-	return nil
+	return changed(n, err, subscriptionMissing)
 }
 
 // DeleteSubscription hides a subscription; deliveries it has made go on.

@@ -239,6 +239,29 @@ func subscriptions(t *testing.T, f *Fixture) {
 	ok(t, f.S.DeleteSubscription(ctx, p.ID, subs[0].ID, f.Now))
 	refused(t, f.S.DeleteSubscription(ctx, p.ID, subs[0].ID, f.Now), convoy.NotFound, "subscription not found")
 	refused(t, f.S.UpdateSubscription(ctx, subs[0]), convoy.NotFound, "subscription not found")
+	_, err = f.S.ChangeSubscription(ctx, p.ID, subs[0].ID, func(*convoy.Subscription) error { return nil })
+	refused(t, err, convoy.NotFound, "subscription not found")
+	// Changes at once do not overwrite each other.
+	together(8, func(i int) error {
+		_, err := f.S.ChangeSubscription(ctx, p.ID, subs[2].ID, func(s *convoy.Subscription) error {
+			s.RateLimit.Count++
+			return nil
+		})
+		ok(t, err)
+		return err
+	})
+	no := convoy.E(convoy.Invalid, "no")
+	left, err := f.S.ChangeSubscription(ctx, p.ID, subs[2].ID, func(s *convoy.Subscription) error {
+		s.RateLimit.Count = 1000
+		return no
+	})
+	refused(t, err, convoy.Invalid, "no")
+	left, err = f.S.Subscription(ctx, p.ID, left.ID)
+	ok(t, err)
+	if left.RateLimit.Count != subs[2].RateLimit.Count+8 {
+		t.Fatalf("count %d after 8 changes of %d", left.RateLimit.Count, subs[2].RateLimit.Count)
+	}
+	subs[2] = left
 	all, err = f.S.AllSubscriptions(ctx, p.ID)
 	ok(t, err)
 	same(t, all, subs[1:3])

@@ -1,0 +1,445 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"convoy"
+	"convoy/internal/filter"
+	"convoy/internal/id"
+)
+
+// filterView is a filter as clients see it: its conditions with dotted names, and
+// as they were given.
+type filterView struct {
+	UID            convoy.FilterID       `json:"uid"`
+	SubscriptionID convoy.SubscriptionID `json:"subscription_id"`
+	EventType      string                `json:"event_type"`
+	EnabledAt      *time.Time            `json:"enabled_at" doc:"Null when the filter is switched off"`
+	Headers        conditions            `json:"headers"`
+	Body           conditions            `json:"body"`
+	Query          conditions            `json:"query"`
+	Path           conditions            `json:"path"`
+	RawHeaders     conditions            `json:"raw_headers"`
+	RawBody        conditions            `json:"raw_body"`
+	RawQuery       conditions            `json:"raw_query"`
+	RawPath        conditions            `json:"raw_path"`
+}
+
+func viewFilter(s convoy.SubscriptionID, f *convoy.Filter) filterView {
+	return filterView{
+		UID: f.ID, SubscriptionID: s, EventType: f.EventType, EnabledAt: nullTime(f.EnabledAt),
+		Headers: flatten(f.Headers), Body: flatten(f.Body), Query: flatten(f.Query), Path: flatten(f.Path),
+		RawHeaders: conditions(f.Headers), RawBody: conditions(f.Body), RawQuery: conditions(f.Query), RawPath: conditions(f.Path),
+	}
+}
+
+// flatten joins the names of nested objects with dots; arrays stay as they are.
+func flatten(text json.RawMessage) conditions {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(text, &object); err != nil || len(object) == 0 {
+		return nil
+	}
+	flat := make(map[string]json.RawMessage, len(object))
+	var walk func(prefix string, object map[string]json.RawMessage)
+	walk = func(prefix string, object map[string]json.RawMessage) {
+		for name, value := range object {
+			var inner map[string]json.RawMessage
+			if value[0] == '{' && json.Unmarshal(value, &inner) == nil && len(inner) > 0 {
+				walk(prefix+name+".", inner)
+				continue
+			}
+			flat[prefix+name] = value
+		}
+	}
+	walk("", object)
+	b, err := encode(flat)
+	if err != nil {
+		return nil // it has just been decoded
+	}
+	return b
+}
+
+// enabledAt is when a filter was switched on, in a request: absent, null for off,
+// a time, or the object of a time and whether it is set that some clients send.
+type enabledAt struct {
+	given bool
+	at    time.Time
+}
+
+// Schema implements [huma.SchemaProvider].
+func (enabledAt) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Nullable: true, Description: "Null switches the filter off; absent switches a new one on"}
+}
+
+// UnmarshalJSON takes all forms.
+func (e *enabledAt) UnmarshalJSON(b []byte) error {
+	*e = enabledAt{given: true}
+	var object struct {
+		Set  *bool      `json:"set"`
+		Time *time.Time `json:"time"`
+	}
+	wrong := convoy.E(convoy.Invalid, "enabled_at:must be a time (RFC 3339) or null")
+	switch {
+	case string(b) == "null":
+		return nil
+	case len(b) > 0 && b[0] == '{':
+		if err := json.Unmarshal(b, &object); err != nil {
+			return wrong
+		}
+		if object.Time != nil && (object.Set == nil || *object.Set) {
+			e.at = *object.Time
+		}
+	default:
+		if err := json.Unmarshal(b, &e.at); err != nil {
+			return wrong
+		}
+	}
+	if y := e.at.Year(); y <= 1 {
+		e.at = time.Time{}
+	}
+	e.at = e.at.UTC().Truncate(time.Microsecond)
+	if e.at.IsZero() {
+		e.at = time.Time{}
+	}
+	return nil
+}
+
+type filterFields struct {
+	EnabledAt enabledAt  `json:"enabled_at,omitempty"`
+	Headers   conditions `json:"headers,omitempty"`
+	Body      conditions `json:"body,omitempty"`
+	Query     conditions `json:"query,omitempty"`
+	Path      conditions `json:"path,omitempty"`
+	Flattened bool       `json:"is_flattened,omitempty" hidden:"true"`
+}
+
+// apply sets f to what is asked for; what is absent stays.
+func (q *filterFields) apply(f *convoy.Filter) error {
+	for _, scope := range []struct {
+		asked conditions
+		into  *json.RawMessage
+	}{{q.Headers, &f.Headers}, {q.Body, &f.Body}, {q.Query, &f.Query}, {q.Path, &f.Path}} {
+		if len(scope.asked) > 0 && string(scope.asked) != "null" {
+			*scope.into = json.RawMessage(scope.asked)
+		}
+	}
+	if q.EnabledAt.given {
+		f.EnabledAt = q.EnabledAt.at
+	}
+	_, err := filter.Compile(f)
+	return err
+}
+
+type createFilterRequest struct {
+	EventType string `json:"event_type" maxLength:"255" doc:"An exact name, * for all, or a.b.* for all below a.b"`
+	filterFields
+}
+
+type updateFilterRequest struct {
+	UID       string `json:"uid,omitempty" doc:"Needed to update several at once"`
+	EventType string `json:"event_type,omitempty" maxLength:"255"`
+	filterFields
+}
+
+const (
+	filterMissing = "filter not found"
+	// unnamed is what a filter without an event type is told.
+	unnamed = "event type does not exist"
+)
+
+func (a *api) filterRoutes(r *registrar) {
+	const (
+		tag = "Filters"
+		all = "/api/v1/projects/{projectID}/subscriptions/{subscriptionID}/filters"
+		one = all + "/{filterID}"
+	)
+	handle(r, operation{
+		id: "GetFilters", method: http.MethodGet, path: all, tag: tag, summary: "List the filters of a subscription",
+		status: http.StatusOK, message: "Filters retrieved successfully",
+	}, a.filters)
+	handle(r, operation{
+		id: "CreateFilter", method: http.MethodPost, path: all, tag: tag, summary: "Add a filter",
+		status: http.StatusCreated, message: "Filter created successfully",
+	}, a.createFilter)
+	handle(r, operation{
+		id: "BulkCreateFilters", method: http.MethodPost, path: all + "/bulk", tag: tag, summary: "Add several filters, all or none",
+		status: http.StatusCreated, message: "Filters created successfully",
+	}, a.createFilters)
+	handle(r, operation{
+		id: "BulkUpdateFilters", method: http.MethodPut, alias: http.MethodPost, path: all + "/bulk_update", tag: tag,
+		summary: "Change several filters, all or none",
+		status:  http.StatusOK, message: "Filters updated successfully",
+	}, a.updateFilters)
+	handle(r, operation{
+		id: "TestFilter", method: http.MethodPost, path: all + "/test/{eventType}", tag: tag,
+		summary: "Ask whether a subscription would take an event",
+		status:  http.StatusOK, message: "Filter test completed",
+	}, a.testFilter)
+	handle(r, operation{
+		id: "GetFilter", method: http.MethodGet, path: one, tag: tag, summary: "Get a filter",
+		status: http.StatusOK, message: "Filter retrieved successfully",
+	}, a.filter)
+	handle(r, operation{
+		id: "UpdateFilter", method: http.MethodPut, path: one, tag: tag, summary: "Change a filter",
+		status: http.StatusOK, message: "Filter updated successfully",
+	}, a.updateFilter)
+	handle(r, operation{
+		id: "DeleteFilter", method: http.MethodDelete, path: one, tag: tag, summary: "Remove a filter",
+		status: http.StatusOK, message: "Filter deleted successfully",
+	}, a.deleteFilter)
+}
+
+// FilterPath is the path of one filter.
+type FilterPath struct {
+	SubscriptionPath
+	Filter string `path:"filterID"`
+}
+
+// filtered finds the subscription of a request about filters.
+func (a *api) filtered(ctx context.Context, in *SubscriptionPath, want right) (*convoy.Subscription, error) {
+	s, _, err := a.findSubscription(ctx, in, want)
+	if convoy.IsNotFound(err) {
+		err = convoy.Wrap(convoy.NotFound, "subscription not found", err)
+	}
+	return s, err
+}
+
+// changeFilters edits the filters of a subscription.
+func (a *api) changeFilters(ctx context.Context, in *SubscriptionPath, change func(s *convoy.Subscription) error) error {
+	s, err := a.filtered(ctx, in, manage)
+	if err != nil {
+		return err
+	}
+	now := a.now()
+	_, err = a.Store.ChangeSubscription(ctx, s.ProjectID, s.ID, func(s *convoy.Subscription) error {
+		s.UpdatedAt = now
+		return change(s)
+	})
+	if err != nil {
+		return err
+	}
+	a.changed(ctx, s.ProjectID)
+	return nil
+}
+
+// find returns the place of a filter in a subscription.
+func findFilter(s *convoy.Subscription, uid string) (int, error) {
+	i := slices.IndexFunc(s.Filters, func(f convoy.Filter) bool { return string(f.ID) == uid })
+	if i < 0 {
+		return 0, convoy.E(convoy.NotFound, filterMissing)
+	}
+	return i, nil
+}
+
+func (a *api) filters(ctx context.Context, in *SubscriptionPath) ([]filterView, error) {
+	s, err := a.filtered(ctx, in, view)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]filterView, len(s.Filters))
+	for i := range s.Filters {
+		views[i] = viewFilter(s.ID, &s.Filters[i])
+	}
+	return views, nil
+}
+
+func (a *api) filter(ctx context.Context, in *FilterPath) (filterView, error) {
+	s, err := a.filtered(ctx, &in.SubscriptionPath, view)
+	if err != nil {
+		return filterView{}, err
+	}
+	i, err := findFilter(s, in.Filter)
+	if err != nil {
+		return filterView{}, err
+	}
+	return viewFilter(s.ID, &s.Filters[i]), nil
+}
+
+type createFilterInput struct {
+	SubscriptionPath
+	Payload payload[createFilterRequest]
+}
+
+func (a *api) createFilter(ctx context.Context, in *createFilterInput) (filterView, error) {
+	var v filterView
+	if _, err := a.filtered(ctx, &in.SubscriptionPath, manage); err != nil {
+		return v, err
+	}
+	req, err := in.Payload.decode()
+	if err != nil {
+		return v, err
+	}
+	if req.EventType == "" {
+		return v, convoy.E(convoy.NotFound, unnamed)
+	}
+	views, err := a.addFilters(ctx, &in.SubscriptionPath, []createFilterRequest{req},
+		func(string) error { return convoy.E(convoy.Invalid, "filter with this event type already exists") })
+	if err != nil {
+		return v, err
+	}
+	return views[0], nil
+}
+
+// addFilters appends filters; taken is the error for an event type that has one.
+func (a *api) addFilters(ctx context.Context, in *SubscriptionPath, requests []createFilterRequest, taken func(eventType string) error) ([]filterView, error) {
+	var found problems
+	for _, req := range requests {
+		found.required("event_type", req.EventType, maxEventType, "please provide an event type")
+	}
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	now := a.now()
+	views := make([]filterView, len(requests))
+	err := a.changeFilters(ctx, in, func(s *convoy.Subscription) error {
+		for i, req := range requests {
+			if has(s.Filters, req.EventType) {
+				return taken(req.EventType)
+			}
+			f := convoy.Filter{ID: convoy.FilterID(id.New(now)), EventType: req.EventType, EnabledAt: now}
+			if err := req.apply(&f); err != nil {
+				return err
+			}
+			s.Filters = append(s.Filters, f)
+			views[i] = viewFilter(s.ID, &f)
+		}
+		if len(s.Filters) > maxEventTypes {
+			return invalid("event_type", "a subscription must not have more than "+itoa(maxEventTypes)+" filters")
+		}
+		return nil
+	})
+	return views, err
+}
+
+type createFiltersInput struct {
+	SubscriptionPath
+	Payload payload[[]createFilterRequest]
+}
+
+func (a *api) createFilters(ctx context.Context, in *createFiltersInput) ([]filterView, error) {
+	if _, err := a.filtered(ctx, &in.SubscriptionPath, manage); err != nil {
+		return nil, err
+	}
+	requests, err := in.Payload.decode()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkBulk(len(requests)); err != nil {
+		return nil, err
+	}
+	seen := make(map[string]bool, len(requests))
+	for _, req := range requests {
+		if seen[req.EventType] && req.EventType != "" {
+			return nil, convoy.E(convoy.Invalid, "duplicate event type "+req.EventType+" in request")
+		}
+		seen[req.EventType] = true
+	}
+	return a.addFilters(ctx, &in.SubscriptionPath, requests, func(eventType string) error {
+		return convoy.E(convoy.Invalid, "filter for event type "+eventType+" already exists")
+	})
+}
+
+func checkBulk(n int) error {
+	if n < 1 || n > maxEventTypes {
+		return convoy.E(convoy.Invalid, "body must be an array of 1 to "+itoa(maxEventTypes)+" filters")
+	}
+	return nil
+}
+
+type updateFilterInput struct {
+	FilterPath
+	Payload payload[updateFilterRequest]
+}
+
+func (a *api) updateFilter(ctx context.Context, in *updateFilterInput) (filterView, error) {
+	var v filterView
+	if _, err := a.filtered(ctx, &in.SubscriptionPath, manage); err != nil {
+		return v, err
+	}
+	req, err := in.Payload.decode()
+	if err != nil {
+		return v, err
+	}
+	req.UID = in.Filter
+	views, err := a.editFilters(ctx, &in.SubscriptionPath, []updateFilterRequest{req}, func(string) string { return filterMissing })
+	if err != nil {
+		return v, err
+	}
+	return views[0], nil
+}
+
+// editFilters changes filters; missing is the message for one that is not there.
+func (a *api) editFilters(ctx context.Context, in *SubscriptionPath, requests []updateFilterRequest, missing func(uid string) string) ([]filterView, error) {
+	var found problems
+	for _, req := range requests {
+		found.text("event_type", req.EventType, maxEventType)
+	}
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	views := make([]filterView, len(requests))
+	err := a.changeFilters(ctx, in, func(s *convoy.Subscription) error {
+		for i := range requests {
+			req := &requests[i]
+			at, err := findFilter(s, req.UID)
+			if err != nil {
+				return convoy.E(convoy.NotFound, missing(req.UID))
+			}
+			f := &s.Filters[at]
+			if req.EventType != "" && req.EventType != f.EventType {
+				if has(s.Filters, req.EventType) {
+					return convoy.E(convoy.Invalid, "filter with this event type already exists")
+				}
+				f.EventType = req.EventType
+			}
+			if err := req.apply(f); err != nil {
+				return err
+			}
+			views[i] = viewFilter(s.ID, f)
+		}
+		return nil
+	})
+	return views, err
+}
+
+type updateFiltersInput struct {
+	SubscriptionPath
+	Payload payload[[]updateFilterRequest]
+}
+
+func (a *api) updateFilters(ctx context.Context, in *updateFiltersInput) ([]filterView, error) {
+	if _, err := a.filtered(ctx, &in.SubscriptionPath, manage); err != nil {
+		return nil, err
+	}
+	requests, err := in.Payload.decode()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkBulk(len(requests)); err != nil {
+		return nil, err
+	}
+	return a.editFilters(ctx, &in.SubscriptionPath, requests, func(uid string) string {
+		if badText(uid, maxName) != "" {
+			return filterMissing
+		}
+		return strings.TrimSpace("filter " + uid + " not found")
+	})
+}
+
+func (a *api) deleteFilter(ctx context.Context, in *FilterPath) (none, error) {
+	return nil, a.changeFilters(ctx, &in.SubscriptionPath, func(s *convoy.Subscription) error {
+		i, err := findFilter(s, in.Filter)
+		if err != nil {
+			return err
+		}
+		s.Filters = slices.Delete(s.Filters, i, i+1)
+		return nil
+	})
+}

@@ -11,6 +11,7 @@ import (
 
 	"convoy"
 	"convoy/internal/filter"
+	"convoy/internal/id"
 )
 
 const (
@@ -154,9 +155,6 @@ func (q *subscriptionRequest) check(p *convoy.Project, creating bool) error {
 	default:
 		found.add("delivery_mode", "invalid delivery mode value, must be either 'at_least_once' or 'at_most_once'")
 	}
-	if q.SourceID != "" {
-		found.add("source_id", textUnsupported)
-	}
 	found.text("function", q.Function, maxFunction)
 	q.AlertConfig.check(&found)
 	q.RetryConfig.check(&found)
@@ -174,7 +172,7 @@ func (q *subscriptionRequest) check(p *convoy.Project, creating bool) error {
 			return err
 		}
 	}
-	if creating && p.Type == convoy.Incoming {
+	if creating && p.Type == convoy.Incoming && q.SourceID == "" {
 		return convoy.E(convoy.Invalid, "source_id is required for incoming projects")
 	}
 	return nil
@@ -257,6 +255,19 @@ func (a *api) checkFunction(ctx context.Context, source string) error {
 	return a.Functions.Check(ctx, source)
 }
 
+// checkSource refuses a source that the project does not have.
+func (a *api) checkSource(ctx context.Context, p convoy.ProjectID, source string) error {
+	const missing = "failed to find source by id"
+	switch {
+	case source == "":
+		return nil
+	case !id.Valid(source):
+		return convoy.E(convoy.Invalid, missing)
+	}
+	_, err := a.Store.Source(ctx, p, convoy.SourceID(source))
+	return refuse(err, missing)
+}
+
 // apply sets s to what a checked request asks for; what is empty stays.
 func (q *subscriptionRequest) apply(s *convoy.Subscription, p *convoy.Project, now time.Time) error {
 	if err := q.FilterConfig.apply(s, now); err != nil {
@@ -264,6 +275,9 @@ func (q *subscriptionRequest) apply(s *convoy.Subscription, p *convoy.Project, n
 	}
 	if q.Name != "" {
 		s.Name = q.Name
+	}
+	if q.SourceID != "" {
+		s.SourceID = convoy.SourceID(q.SourceID)
 	}
 	if q.DeliveryMode != "" {
 		s.Mode = convoy.DeliveryMode(q.DeliveryMode)

@@ -19,7 +19,7 @@ type subscriptionView struct {
 	Type             string                `json:"type"`
 	ProjectID        convoy.ProjectID      `json:"project_id"`
 	Function         *string               `json:"function"`
-	SourceMetadata   none                  `json:"source_metadata"`
+	SourceMetadata   *subscribedSource     `json:"source_metadata" doc:"Null in the answer to a create, and without a source"`
 	EndpointMetadata *subscribedEndpoint   `json:"endpoint_metadata" doc:"Null in the answer to a create"`
 	DeviceMetadata   none                  `json:"device_metadata"`
 	AlertConfig      *alertView            `json:"alert_config,omitempty"`
@@ -30,6 +30,17 @@ type subscriptionView struct {
 	CreatedAt        time.Time             `json:"created_at"`
 	UpdatedAt        time.Time             `json:"updated_at"`
 	DeletedAt        *time.Time            `json:"deleted_at"`
+}
+
+// subscribedSource is the part of a source shown in its subscriptions.
+type subscribedSource struct {
+	UID       convoy.SourceID   `json:"uid"`
+	ProjectID convoy.ProjectID  `json:"project_id"`
+	MaskID    string            `json:"mask_id"`
+	Name      string            `json:"name"`
+	Type      convoy.SourceType `json:"type"`
+	Provider  string            `json:"provider"`
+	Disabled  bool              `json:"is_disabled"`
 }
 
 // subscribedEndpoint is the part of an endpoint shown in its subscriptions.
@@ -106,6 +117,11 @@ func viewSubscription(s *convoy.Subscription, p *catalog.Project) subscriptionVi
 	if p == nil {
 		return v
 	}
+	if src, ok := p.Source(s.SourceID); ok {
+		v.SourceMetadata = &subscribedSource{
+			UID: src.ID, ProjectID: src.ProjectID, MaskID: src.MaskID, Name: src.Name, Type: src.Type, Provider: src.Provider, Disabled: src.Disabled,
+		}
+	}
 	v.EndpointMetadata = &subscribedEndpoint{UID: s.EndpointID, Secrets: []secretView{}}
 	if e, ok := p.Endpoint(s.EndpointID); ok {
 		v.EndpointMetadata = &subscribedEndpoint{
@@ -173,6 +189,9 @@ func (a *api) createSubscription(ctx context.Context, in *createSubscriptionInpu
 		return none, err
 	}
 	if err := a.checkFunction(ctx, req.Function); err != nil {
+		return none, err
+	}
+	if err := a.checkSource(ctx, p.ID, req.SourceID); err != nil {
 		return none, err
 	}
 	const missing = "failed to find endpoint by id"
@@ -284,6 +303,9 @@ func (a *api) updateSubscription(ctx context.Context, in *updateSubscriptionInpu
 		return none, err
 	}
 	if err := a.checkFunction(ctx, req.Function); err != nil {
+		return none, err
+	}
+	if err := a.checkSource(ctx, s.ProjectID, req.SourceID); err != nil {
 		return none, err
 	}
 	moved := convoy.EndpointID(req.EndpointID)

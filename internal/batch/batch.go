@@ -16,6 +16,12 @@ import (
 // ErrClosed is returned for items given to a batcher that has stopped.
 var ErrClosed = errors.New("batcher stopped")
 
+// Errors is the error of a flush that has failed for some of its items: one for
+// each, in their order, nil for those that are flushed.
+type Errors []error
+
+func (e Errors) Error() string { return errors.Join(e...).Error() }
+
 // Config bounds a batcher.
 type Config struct {
 	// MaxItems and MaxBytes bound one batch. A single item over MaxBytes is a
@@ -48,7 +54,7 @@ type entry[T any] struct {
 }
 
 // New makes a batcher. size gives an item's bytes; flush is called by one
-// goroutine at a time and must not keep the slice.
+// goroutine at a time and must not keep the slice; it may return [Errors].
 func New[T any](cfg Config, size func(T) int, flush func(ctx context.Context, items []T) error) *Batcher[T] {
 	return &Batcher[T]{
 		cfg: cfg, size: size, flush: flush,
@@ -198,8 +204,13 @@ func (b *Batcher[T]) run(ctx context.Context) {
 			}
 		}
 		err := b.flushOne(ctx, items)
-		for _, w := range waiters {
-			if w != nil {
+		each, _ := err.(Errors) //nolint:errorlint // flush returns it bare
+		for i, w := range waiters {
+			switch {
+			case w == nil:
+			case len(each) == len(items):
+				w <- each[i]
+			default:
 				w <- err
 			}
 		}

@@ -634,3 +634,50 @@ func (r *revoking) KeyByHash(ctx context.Context, hash [32]byte) (*convoy.APIKey
 	r.once.Do(r.revoke)
 	return k, err
 }
+
+// TestIndexes looks everything up by what routing knows of an event.
+func TestIndexes(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	endpoint := func(id convoy.EndpointID, owner, url string) *convoy.Endpoint {
+		return &convoy.Endpoint{ID: id, OwnerID: owner, URL: url}
+	}
+	sub := func(id convoy.SubscriptionID, e convoy.EndpointID, source convoy.SourceID, types ...string) *Subscription {
+		s := &convoy.Subscription{ID: id, EndpointID: e, SourceID: source}
+		for _, et := range types {
+			s.Filters = append(s.Filters, convoy.Filter{EventType: et, EnabledAt: now})
+		}
+		return &Subscription{Subscription: s}
+	}
+	off := sub("S6", "A", "", "paid")
+	off.Filters[0].EnabledAt = time.Time{}
+	p := newProject(&convoy.Project{}, []*convoy.Endpoint{endpoint("B", "acme", "u"), endpoint("A", "acme", "u"), endpoint("C", "", "v")},
+		[]*Subscription{
+			sub("S1", "B", "", "paid"), sub("S2", "A", "", "paid", "paid.*"), sub("S3", "A", "", "*"),
+			sub("S4", "C", "X", "paid"), sub("S5", "A", "X", "*"), off,
+		})
+	ids := func(list []*Subscription) (out string) {
+		for _, s := range list {
+			out += string(s.ID) + " "
+		}
+		return out
+	}
+	exact, patterns := p.SubscriptionsFor("paid")
+	for what, got := range map[string][2]string{
+		"exact": {ids(exact), "S2 S1 "}, "patterns": {ids(patterns), "S2 S3 "}, "of the source": {ids(p.SubscriptionsTo("X")), "S5 S4 "},
+		"of A": {ids(p.Subscriptions("A")), "S2 S3 S5 S6 "}, "of no source": {ids(p.SubscriptionsTo("Y")), ""},
+	} {
+		if got[0] != got[1] {
+			t.Errorf("%s: %s, want %s", what, got[0], got[1])
+		}
+	}
+	if e, ok := p.EndpointByURL("u"); !ok || e.ID != "B" {
+		t.Errorf("by url: %+v", e)
+	}
+	if _, ok := p.EndpointByURL("w"); ok {
+		t.Error("an endpoint has an unknown url")
+	}
+	if list := p.EndpointsOf("acme"); len(list) != 2 || list[0].ID != "A" || len(p.EndpointsOf("")) != 0 {
+		t.Errorf("of the owner: %v", list)
+	}
+}

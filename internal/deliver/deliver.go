@@ -26,6 +26,7 @@ type jobStore interface {
 	Jobs(ctx context.Context, ids []convoy.DeliveryID) ([]convoy.Job, error)
 	Record(ctx context.Context, outcomes []store.Outcome) error
 	Release(ctx context.Context, due []store.Due) error
+	Ping(ctx context.Context) error
 }
 
 type projects interface {

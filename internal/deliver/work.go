@@ -9,7 +9,6 @@ import (
 
 	"convoy"
 	"convoy/internal/queue"
-	"convoy/internal/run"
 	"convoy/internal/store"
 )
 
@@ -209,32 +208,6 @@ func (d *Deliverer) logAttempt(ctx context.Context, del *convoy.Delivery, a *con
 		slog.String("project_id", string(del.ProjectID)), slog.String("endpoint_id", string(del.EndpointID)),
 		slog.Int("trial", del.Trials), slog.String("status", string(del.Status)),
 		slog.String("http_status", a.HTTPStatus), slog.String("error", a.Error), slog.Duration("took", took))
-}
-
-// record writes outcomes until it succeeds or the process is abandoned, then
-// tells the queue.
-func (d *Deliverer) record(ctx context.Context, items []done) error {
-	abandon := run.Abandon(ctx)
-	outcomes := make([]store.Outcome, len(items))
-	for i := range items {
-		outcomes[i] = items[i].outcome
-	}
-	for failures := 0; ; failures++ {
-		// ctx may end before the store is back.
-		wctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		err := d.cfg.Store.Record(wctx, outcomes)
-		cancel()
-		if err == nil {
-			break
-		}
-		if abandon.Err() != nil {
-			return errors.Join(err, context.Cause(abandon))
-		}
-		d.cfg.Log.Warn("outcomes not recorded yet", "outcomes", len(outcomes), "err", err)
-		pause(abandon, backoff(failures))
-	}
-	d.settle(context.WithoutCancel(ctx), items)
-	return nil
 }
 
 // settle lets go of the ids, then tells the queue what is done with and what is

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"convoy"
-	"convoy/internal/batch"
 	"convoy/internal/id"
 	"convoy/internal/store"
 	"convoy/internal/telemetry"
@@ -197,58 +196,6 @@ func (p *Persister) handOver(ctx context.Context, r *store.Routed) {
 		}
 	}
 	p.cfg.Taker.Take(ctx, jobs)
-}
-
-// Stored is the mode in which an acknowledged event is in the store.
-type Stored struct {
-	cfg   Config
-	batch *batch.Batcher[*convoy.Event]
-}
-
-// NewStored makes a stored intake; it works while Run does.
-func NewStored(cfg Config, p *Persister) *Stored {
-	return &Stored{cfg, batch.New(batch.Config{
-		MaxItems: 512, MaxBytes: 4 << 20,
-		// Each waiting item is a request held open; beyond this the callers
-		// wait in the listener's backlog.
-		Pending:      1024,
-		FlushTimeout: 10 * time.Second,
-		Observe:      cfg.Metrics.Intake.Observe,
-	}, (*convoy.Event).Size, p.Persist)}
-}
-
-// Run commits batches until ctx ends and the last waiting event is stored.
-func (s *Stored) Run(ctx context.Context) error { return s.batch.Run(ctx) }
-
-// Publish returns when e is stored; it sets e's status and duplicate mark. An
-// event that could not be stored is a convoy.Unavailable error, and may be
-// published again with the same id.
-func (s *Stored) Publish(ctx context.Context, e *convoy.Event) error {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
-	if err := s.batch.Do(ctx, e); err != nil {
-		return refused(err)
-	}
-	s.cfg.Metrics.Accepted.Stored.Inc()
-	accepted(ctx, s.cfg.Log, e, "stored")
-	return nil
-}
-
-// PublishAll is Publish for several events at once. It returns an error for
-// each, nil for those that are stored.
-func (s *Stored) PublishAll(ctx context.Context, events []*convoy.Event) []error {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
-	errs := s.batch.DoAll(ctx, events)
-	for i, e := range events {
-		if errs[i] != nil {
-			errs[i] = refused(errs[i])
-			continue
-		}
-		s.cfg.Metrics.Accepted.Stored.Inc()
-		accepted(ctx, s.cfg.Log, e, "stored")
-	}
-	return errs
 }
 
 // refused says what a publisher may know of a failed write.

@@ -216,7 +216,7 @@ func (c *Consumer) persist(ctx context.Context, r read) {
 			return
 		}
 		c.cfg.Log.Warn("events not persisted", "events", len(all), "err", err)
-		if attempt >= isolateAfter && c.answers(ctx) {
+		if attempt >= isolateAfter && answers(ctx, c.cfg.Store) {
 			if good := c.isolate(ctx, batch); len(good) > 0 {
 				c.ack(ctx, good)
 				return
@@ -231,10 +231,10 @@ func (c *Consumer) persist(ctx context.Context, r read) {
 
 // answers says whether the store is there at all, so that what it refuses is
 // the events' fault.
-func (c *Consumer) answers(ctx context.Context) bool {
+func answers(ctx context.Context, s eventStore) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	return c.cfg.Store.Ping(ctx) == nil
+	return s.Ping(ctx) == nil
 }
 
 // isolate persists events one by one and returns the entries that are whole.

@@ -1,0 +1,112 @@
+package route
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"convoy"
+	"convoy/internal/bus"
+	"convoy/internal/catalog"
+	"convoy/internal/filter"
+	"convoy/internal/id"
+)
+
+// large is the source of one project with many endpoints, in memory.
+type large struct {
+	project       *convoy.Project
+	endpoints     []*convoy.Endpoint
+	subscriptions []*convoy.Subscription
+}
+
+func (l *large) Project(context.Context, convoy.ProjectID) (*convoy.Project, error) {
+	return l.project, nil
+}
+
+func (l *large) AllEndpoints(context.Context, convoy.ProjectID) ([]*convoy.Endpoint, error) {
+	return l.endpoints, nil
+}
+
+func (l *large) AllSubscriptions(context.Context, convoy.ProjectID) ([]*convoy.Subscription, error) {
+	return l.subscriptions, nil
+}
+
+func (*large) KeyByHash(context.Context, [32]byte) (*convoy.APIKey, error) {
+	return nil, convoy.E(convoy.NotFound, "no keys")
+}
+
+// newLarge makes a project with n subscribed endpoints; types gives the event
+// types of each.
+func newLarge(n int, types func(i int) []string) (*large, *Router) {
+	now := time.Now()
+	l := &large{project: &convoy.Project{ID: convoy.ProjectID(id.New(now)), Config: convoy.DefaultProjectConfig()}}
+	for i := range n {
+		e := &convoy.Endpoint{ID: convoy.EndpointID(id.New(now)), ProjectID: l.project.ID, OwnerID: fmt.Sprint("owner ", i%100), Status: convoy.EndpointActive}
+		s := &convoy.Subscription{ID: convoy.SubscriptionID(id.New(now)), ProjectID: l.project.ID, EndpointID: e.ID, Mode: convoy.AtLeastOnce}
+		s.Filters = filter.ForTypes(s.ID, types(i), nil, now)
+		l.endpoints, l.subscriptions = append(l.endpoints, e), append(l.subscriptions, s)
+	}
+	log := slog.New(slog.DiscardHandler)
+	return l, New(catalog.New(l, bus.NewMemory(), log, time.Now), refusing{}, scripts{}, log)
+}
+
+func benchmarkRoute(b *testing.B, l *large, r *Router, e convoy.Event, want int) {
+	b.Helper()
+	now := time.Now()
+	e.ID, e.ProjectID, e.Status, e.Data = convoy.EventID(id.New(now)), l.project.ID, convoy.EventPending, []byte(`{"amount": 12}`)
+	events := []*convoy.Event{{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		*events[0] = e
+		ds, _, err := r.Route(b.Context(), events, now)
+		if err != nil || len(ds) != want {
+			b.Fatalf("%d deliveries, %v", len(ds), err)
+		}
+	}
+}
+
+func BenchmarkRouteSingle(b *testing.B) {
+	l, r := newLarge(1000, func(int) []string { return []string{"invoice.paid"} })
+	benchmarkRoute(b, l, r, convoy.Event{Type: "invoice.paid", Endpoints: []convoy.EndpointID{l.endpoints[500].ID}}, 1)
+}
+
+func BenchmarkRouteFanout(b *testing.B) {
+	l, r := newLarge(1000, func(int) []string { return []string{"invoice.paid"} })
+	benchmarkRoute(b, l, r, convoy.Event{Kind: convoy.KindFanout, OwnerID: "owner 7", Type: "invoice.paid"}, 10)
+}
+
+// BenchmarkRouteBroadcast finds ten subscribers among a thousand by name, or by
+// asking the patterns of all.
+func BenchmarkRouteBroadcast(b *testing.B) {
+	e := convoy.Event{Kind: convoy.KindBroadcast, Type: "type.7.x"}
+	b.Run("names", func(b *testing.B) {
+		l, r := newLarge(1000, func(i int) []string { return []string{fmt.Sprintf("type.%d.x", i%100)} })
+		benchmarkRoute(b, l, r, e, 10)
+	})
+	b.Run("patterns", func(b *testing.B) {
+		l, r := newLarge(1000, func(i int) []string { return []string{fmt.Sprintf("type.%d.*", i%100)} })
+		benchmarkRoute(b, l, r, e, 10)
+	})
+}
+
+// BenchmarkExpand goes through a broadcast to ten thousand endpoints.
+func BenchmarkExpand(b *testing.B) {
+	const n = 10_000
+	l, r := newLarge(n, func(int) []string { return []string{"*"} })
+	now := time.Now()
+	e := &convoy.Event{ID: convoy.EventID(id.New(now)), ProjectID: l.project.ID, Kind: convoy.KindBroadcast, Type: "a"}
+	b.ReportAllocs()
+	for b.Loop() {
+		x := convoy.Expansion{Event: e}
+		for !x.Done {
+			if _, err := r.Expand(b.Context(), &x, convoy.WideEvent, now); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if x.Deliveries != n {
+			b.Fatalf("%d deliveries", x.Deliveries)
+		}
+	}
+}

@@ -16,14 +16,7 @@ import (
 )
 
 func routerOf(p *process) *route.Router {
-	return route.New(p.catalog, p.engines.store, noFunctions{}, p.log("route"))
-}
-
-// noFunctions is there until functions can run; the API takes none before.
-type noFunctions struct{}
-
-func (noFunctions) TransformAt(context.Context, string, []byte, time.Time) ([]byte, error) {
-	return nil, convoy.E(convoy.Unavailable, "functions cannot run")
+	return route.New(p.catalog, p.engines.store, p.functions, p.log("route"))
 }
 
 // timeouts answers from the catalog; routing has just loaded the project.

@@ -234,12 +234,12 @@ func (c *Catalog) Reload(ctx context.Context, project convoy.ProjectID) (*Projec
 // load reads the project; e.loading is held.
 func (c *Catalog) load(ctx context.Context, project convoy.ProjectID, e *entry) (*Project, error) {
 	e.mu.RLock()
-	changes := e.changes
+	changes, before := e.changes, e.view
 	e.mu.RUnlock()
 	// The load serves everybody who waits, so one caller's end does not end it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 	defer cancel()
-	view, err := c.read(ctx, project)
+	view, err := c.read(ctx, project, before)
 	if err != nil {
 		if convoy.IsNotFound(err) {
 			c.mu.Lock()
@@ -262,7 +262,8 @@ func (c *Catalog) load(ctx context.Context, project convoy.ProjectID, e *entry) 
 	return view, nil
 }
 
-func (c *Catalog) read(ctx context.Context, project convoy.ProjectID) (*Project, error) {
+// read loads a project; before is its last version, if there is one.
+func (c *Catalog) read(ctx context.Context, project convoy.ProjectID, before *Project) (*Project, error) {
 	settings, err := c.src.Project(ctx, project)
 	if err != nil {
 		return nil, err
@@ -281,7 +282,14 @@ func (c *Catalog) read(ctx context.Context, project convoy.ProjectID) (*Project,
 	}
 	list := make([]*Subscription, len(subscriptions))
 	for i, s := range subscriptions {
-		list[i] = &Subscription{Subscription: s}
+		var old *Subscription
+		if before != nil {
+			old = before.compiled[s.ID]
+		}
+		list[i] = compile(s, old)
+		if err := list[i].Broken; err != nil && (old == nil || old.Broken != err) { //nolint:errorlint // the very one was logged
+			c.log.Error("subscription takes nothing: its filter cannot be read", "subscription_id", s.ID, "project_id", project, "err", err)
+		}
 	}
 	p := newProject(settings, endpoints, list)
 	p.addSources(sources)

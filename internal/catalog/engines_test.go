@@ -69,14 +69,16 @@ func TestSubscriptionTakesEffect(t *testing.T) {
 				return len(exact)+len(patterns) > 0
 			}
 			// The first message shows that the second listens.
+			if _, err := two.Project(ctx, b.project.ID); err != nil {
+				t.Fatal(err)
+			}
+			b.rename(t, "Store")
 			testenv.Eventually(t, 30*time.Second, func() bool {
-				b.rename(t, id.New(time.Now()))
-				before, err := two.Project(ctx, b.project.ID)
-				if err != nil || one.Changed(ctx, b.project.ID) != nil {
+				if err := one.Changed(ctx, b.project.ID); err != nil {
 					return false
 				}
-				after, err := two.Project(ctx, b.project.ID)
-				return err == nil && after != before
+				v, err := two.Project(ctx, b.project.ID)
+				return err == nil && v.Settings().Name == "Store"
 			})
 			e, now := b.endpoint(t), time.Now()
 			s := &convoy.Subscription{ID: convoy.SubscriptionID(id.New(now)), ProjectID: b.project.ID, EndpointID: e.ID, Mode: convoy.AtLeastOnce}

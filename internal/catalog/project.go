@@ -28,6 +28,8 @@ type Project struct {
 	bySource map[convoy.SourceID][]*Subscription
 	exact    map[string][]*Subscription
 	patterns []*Subscription
+	// compiled are the subscriptions that have conditions.
+	compiled map[convoy.SubscriptionID]*Subscription
 	sources  map[convoy.SourceID]*convoy.Source
 	byMask   map[string]*convoy.Source
 }
@@ -43,6 +45,7 @@ func newProject(settings *convoy.Project, endpoints []*convoy.Endpoint, subscrip
 		subscriptions: make(map[convoy.EndpointID][]*Subscription, len(endpoints)),
 		bySource:      make(map[convoy.SourceID][]*Subscription),
 		exact:         make(map[string][]*Subscription),
+		compiled:      make(map[convoy.SubscriptionID]*Subscription),
 	}
 	for _, e := range endpoints {
 		p.endpoints[e.ID] = e
@@ -63,6 +66,9 @@ func newProject(settings *convoy.Project, endpoints []*convoy.Endpoint, subscrip
 	}
 	for _, s := range subscriptions {
 		p.subscriptions[s.EndpointID] = append(p.subscriptions[s.EndpointID], s)
+		if s.programs != nil || s.Broken != nil {
+			p.compiled[s.ID] = s
+		}
 	}
 	ordered := slices.Clone(subscriptions)
 	slices.SortStableFunc(ordered, Compare)
@@ -159,9 +165,4 @@ func (p *Project) SubscriptionsTo(source convoy.SourceID) []*Subscription {
 // names the type and has a pattern, too, is in both.
 func (p *Project) SubscriptionsFor(t string) (exact, patterns []*Subscription) {
 	return p.exact[t], p.patterns
-}
-
-// Subscription is a subscription as routing uses it.
-type Subscription struct {
-	*convoy.Subscription
 }

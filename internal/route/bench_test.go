@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +34,14 @@ func (l *large) AllSubscriptions(context.Context, convoy.ProjectID) ([]*convoy.S
 	return l.subscriptions, nil
 }
 
+func (*large) AllSources(context.Context, convoy.ProjectID) ([]*convoy.Source, error) {
+	return nil, nil
+}
+
+func (*large) SourceByMask(context.Context, string) (*convoy.Source, error) {
+	return nil, convoy.E(convoy.NotFound, "no sources")
+}
+
 func (*large) KeyByHash(context.Context, [32]byte) (*convoy.APIKey, error) {
 	return nil, convoy.E(convoy.NotFound, "no keys")
 }
@@ -55,7 +64,10 @@ func newLarge(n int, types func(i int) []string) (*large, *Router) {
 func benchmarkRoute(b *testing.B, l *large, r *Router, e convoy.Event, want int) {
 	b.Helper()
 	now := time.Now()
-	e.ID, e.ProjectID, e.Status, e.Data = convoy.EventID(id.New(now)), l.project.ID, convoy.EventPending, []byte(`{"amount": 12}`)
+	e.ID, e.ProjectID, e.Status = convoy.EventID(id.New(now)), l.project.ID, convoy.EventPending
+	if e.Data == nil {
+		e.Data = []byte(`{"amount": 12}`)
+	}
 	events := []*convoy.Event{{}}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -89,6 +101,17 @@ func BenchmarkRouteBroadcast(b *testing.B) {
 		l, r := newLarge(1000, func(i int) []string { return []string{fmt.Sprintf("type.%d.*", i%100)} })
 		benchmarkRoute(b, l, r, e, 10)
 	})
+}
+
+// BenchmarkRouteFiltered asks the conditions of a thousand subscriptions about a
+// payload of 1 KB; ten are met.
+func BenchmarkRouteFiltered(b *testing.B) {
+	l, r := newLarge(1000, func(int) []string { return []string{"*"} })
+	for i, s := range l.subscriptions {
+		s.Filters[0].Body = fmt.Appendf(nil, `{"data.customer.group": %d, "data.amount": {"$gte": 10, "$lt": 1000}, "data.currency": {"$in": ["EUR", "USD"]}}`, i%100)
+	}
+	data := fmt.Appendf(nil, `{"padding": %q, "data": {"amount": 12, "currency": "EUR", "customer": {"group": 7, "name": "Ada"}}}`, strings.Repeat("x", 900))
+	benchmarkRoute(b, l, r, convoy.Event{Kind: convoy.KindBroadcast, Type: "invoice.paid", Data: data}, 10)
 }
 
 // BenchmarkExpand goes through a broadcast to ten thousand endpoints.

@@ -3,10 +3,12 @@ package route
 import (
 	"cmp"
 	"context"
+	"runtime/debug"
 	"slices"
 
 	"convoy"
 	"convoy/internal/catalog"
+	"convoy/internal/filter"
 )
 
 // Texts of Event.FailureReason.
@@ -70,6 +72,8 @@ type walk struct {
 	// room is how many more deliveries are wanted, looks how many more
 	// subscriptions are looked at.
 	room, looks int
+	// document is the event as filters see it, once one has conditions.
+	document *filter.Document
 	// behind is where an earlier step ended, at its last look.
 	behind struct {
 		endpoint     convoy.EndpointID
@@ -227,9 +231,8 @@ func (w *walk) look(endpoint *convoy.Endpoint, s *catalog.Subscription) bool {
 	return true
 }
 
-// takes asks the filters of a subscription. A panic is a refusal by this
-// subscription and nobody else's.
-func (w *walk) takes(s *catalog.Subscription) (ok bool) {
+// takes asks the filters of a subscription.
+func (w *walk) takes(s *catalog.Subscription) bool {
 	x := w.x
 	if x.Event.Kind == convoy.KindDynamic {
 		return true
@@ -237,5 +240,33 @@ func (w *walk) takes(s *catalog.Subscription) (ok bool) {
 	if x.Reason == "" {
 		x.Reason = reasonType
 	}
-	return s.Filter(x.Event.Type) != nil
+	conditions, ok := s.Takes(x.Event.Type)
+	switch {
+	case s.Broken != nil:
+		x.Reason = reasonFilter
+		return false
+	case !ok || conditions == nil:
+		return ok
+	}
+	if !w.match(conditions, s) {
+		x.Reason = reasonFilter
+		return false
+	}
+	return true
+}
+
+// match asks the conditions of a subscription. The parts of the event are read
+// once for all. A panic is a refusal by this subscription and nobody else's.
+func (w *walk) match(conditions *filter.Program, s *catalog.Subscription) (ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.log.Error("filter panicked", "subscription_id", s.ID, "event_id", w.x.Event.ID, "panic", p, "stack", string(debug.Stack()))
+			ok = false
+		}
+	}()
+	if w.document == nil {
+		e := w.x.Event
+		w.document = filter.NewDocument(e.Data, e.Headers, e.URLQuery, e.URLPath)
+	}
+	return conditions.Match(w.document)
 }

@@ -93,6 +93,9 @@ type Config struct {
 	// APIVersion is the date of the API that callers get who do not ask for
 	// one; the newest when empty.
 	APIVersion string
+	// PublicURL is where the outside world reaches this server, without a slash at
+	// the end; links in answers begin with it.
+	PublicURL string
 	// RootPath is a prefix under which everything is served too, "/x" or "".
 	RootPath string
 	// MaxBody is the longest request body in bytes; [DefaultMaxBody] when 0.
@@ -203,6 +206,7 @@ func (a *api) register(h huma.API) error {
 	a.endpointRoutes(r)
 	a.subscriptionRoutes(r)
 	a.filterRoutes(r)
+	a.portalRoutes(r)
 	a.eventRoutes(r)
 	a.deliveryRoutes(r)
 	a.attemptRoutes(r)

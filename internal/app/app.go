@@ -242,7 +242,7 @@ func (p *process) handler(cfg intake.Config, persister *intake.Persister) (http.
 	}
 	h, err := api.New(api.Config{
 		Store: p.engines.store, Catalog: p.catalog, Publisher: p.publisher(cfg, persister), Guard: p.guard,
-		Ping: p.pinger(), Tokens: p.apiTokens(), Functions: p.functions, Ready: checks, Log: p.log("api"), Metrics: p.metrics, Version: p.Version,
+		Ping: p.pinger(), Tokens: p.apiTokens(), Functions: p.functions, PublicURL: p.Config.PublicURL(), Ready: checks, Log: p.log("api"), Metrics: p.metrics, Version: p.Version,
 		APIVersion: p.Config.APIVersion, RootPath: p.Config.RootPath, MaxBody: p.Config.Server.HTTP.MaxBodySize,
 	})
 	if err != nil {

@@ -38,6 +38,21 @@ func NewKey(now time.Time) (token string, key *convoy.APIKey) {
 	}
 }
 
+// portalPrefix begins the keys of portal links.
+const portalPrefix = "PRT."
+
+// NewPortalKey returns a key of a portal link, "PRT.<16 alphanumerics>.<64
+// alphanumerics>". It is kept by its [Hash].
+func NewPortalKey() string {
+	return portalPrefix + text(alphanumeric, maskLength) + "." + text(alphanumeric, tokenLength)
+}
+
+// portalTokenLength characters of 62 are 142 bits.
+const portalTokenLength = 24
+
+// NewPortalToken returns the token of a portal link: 24 alphanumerics.
+func NewPortalToken() string { return text(alphanumeric, portalTokenLength) }
+
 // IsKey reports whether a bearer token has the form of an API key, so that one
 // that has not need not be looked up.
 func IsKey(token string) bool {

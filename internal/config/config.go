@@ -254,3 +254,12 @@ func hostPort(host string, port int) string {
 	}
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }
+
+// PublicURL is where the outside world reaches the server, without a slash at the
+// end.
+func (c *Config) PublicURL() string {
+	if c.Server.HTTP.SSL {
+		return "https://" + c.Host
+	}
+	return "http://" + c.Host
+}

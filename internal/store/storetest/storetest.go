@@ -36,6 +36,7 @@ var cases = map[string]func(t *testing.T, f *Fixture){
 	"EndpointStatus":          endpointStatus,
 	"EndpointDelete":          endpointDelete,
 	"EndpointOutcomes":        endpointOutcomes,
+	"PortalLinks":             portalLinks,
 	"Subscriptions":           subscriptions,
 	"EnsureSubscription":      ensureSubscription,
 	"EventTypes":              eventTypes,

@@ -207,6 +207,7 @@ func (a *api) register(h huma.API) error {
 	a.subscriptionRoutes(r)
 	a.filterRoutes(r)
 	a.portalRoutes(r)
+	a.onboardRoutes(r)
 	a.eventRoutes(r)
 	a.deliveryRoutes(r)
 	a.attemptRoutes(r)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/http"
 	"time"
 )
 
@@ -24,11 +25,11 @@ type testOAuth2View struct {
 	Message     string     `json:"message,omitempty"`
 }
 
-func (v testOAuth2View) message() string {
+func (v testOAuth2View) outcome() (status int, message string) {
 	if v.Success {
-		return "OAuth2 connection test successful"
+		return http.StatusOK, "OAuth2 connection test successful"
 	}
-	return "OAuth2 connection test failed"
+	return http.StatusOK, "OAuth2 connection test failed"
 }
 
 func (a *api) testOAuth2(ctx context.Context, in *testOAuth2Input) (testOAuth2View, error) {
@@ -53,6 +54,6 @@ func (a *api) testOAuth2(ctx context.Context, in *testOAuth2Input) (testOAuth2Vi
 	} else {
 		v.Success, v.AccessToken, v.TokenType, v.ExpiresAt = true, token.Value, token.Type, nullTime(token.ExpiresAt)
 	}
-	v.Message = v.message()
+	_, v.Message = v.outcome()
 	return v, nil
 }

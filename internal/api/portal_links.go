@@ -281,11 +281,11 @@ type updatedLink struct{ *portalLinkView }
 // MarshalJSON writes null without a link.
 func (u updatedLink) MarshalJSON() ([]byte, error) { return encode(u.portalLinkView) }
 
-func (u updatedLink) message() string {
+func (u updatedLink) outcome() (status int, message string) {
 	if u.portalLinkView == nil {
-		return "Portal link revoked successfully"
+		return http.StatusOK, "Portal link revoked successfully"
 	}
-	return "Portal link updated successfully"
+	return http.StatusAccepted, "Portal link updated successfully"
 }
 
 func (a *api) updatePortalLink(ctx context.Context, in *updatePortalLinkInput) (updatedLink, error) {

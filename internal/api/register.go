@@ -83,6 +83,11 @@ func readError(err error) error {
 	return convoy.Wrap(errBodyUnread.Kind, errBodyUnread.Msg, err)
 }
 
+// outcome is data that knows how its answer ends, where that depends on it.
+type outcome interface {
+	outcome() (status int, message string)
+}
+
 // registrar adds operations to the mux and the document.
 type registrar struct {
 	api  *api
@@ -102,15 +107,15 @@ func handle[I, T any](r *registrar, op operation, fn func(ctx context.Context, i
 		if err != nil {
 			return r.api.refusal(ctx, err), nil
 		}
-		message := op.message
-		if m, ok := any(data).(interface{ message() string }); ok {
-			message = m.message() // it depends on the result
+		status, message := op.status, op.message
+		if o, ok := any(data).(outcome); ok {
+			status, message = o.outcome()
 		}
-		body, err := encode(envelope[T]{Status: true, Message: message, Data: data})
+		body, err := encode(envelope[T]{Status: status < http.StatusBadRequest, Message: message, Data: data})
 		if err != nil {
 			return r.api.refusal(ctx, err), nil
 		}
-		return &reply{Status: op.status, ContentType: jsonType[0], Body: body}, nil
+		return &reply{Status: status, ContentType: jsonType[0], Body: body}, nil
 	}
 	if f, ok := reflect.TypeFor[I]().FieldByName("Payload"); ok {
 		op.body = reflect.New(f.Type).Interface().(interface{ shape() reflect.Type }).shape()

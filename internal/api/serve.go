@@ -128,7 +128,8 @@ func publishPath(p string) (project, suffix string, ok bool) {
 
 // admit checks the content type and then the credential; p is the clean path.
 func (a *api) admit(x *exchange, r *http.Request, p string) error {
-	if ct := r.Header["Content-Type"]; len(ct) > 0 && !isJSON(ct[0]) && !(isNDJSON(ct[0]) && strings.HasSuffix(p, batchRoute)) {
+	if ct := r.Header["Content-Type"]; len(ct) > 0 && !isJSON(ct[0]) && !(isNDJSON(ct[0]) && strings.HasSuffix(p, batchRoute)) &&
+		!(isForm(ct[0]) && strings.HasSuffix(p, onboardRoute)) {
 		return errContentType
 	}
 	var err error
@@ -169,7 +170,11 @@ func (a *api) dispatch(x *exchange, r *http.Request, p string) {
 	_, pattern := a.mux.Handler(r)
 	if route := a.routes[pattern]; route != nil && r.Method != http.MethodHead {
 		x.route = route
-		r.Body = http.MaxBytesReader(x.ResponseWriter, r.Body, a.MaxBody) // closes the connection, which only the server's own writer can
+		limit := a.MaxBody
+		if strings.HasSuffix(p, onboardRoute) {
+			limit = max(limit, maxOnboardBody)
+		}
+		r.Body = http.MaxBytesReader(x.ResponseWriter, r.Body, limit) // closes the connection, which only the server's own writer can
 		a.mux.ServeHTTP(x, r)
 		return
 	}

@@ -49,6 +49,26 @@ func (s *Store) CreateEndpoint(ctx context.Context, e *convoy.Endpoint) error {
 	return nil
 }
 
+// CreateSubscribed stores new endpoints, each with a new subscription, all or
+// none.
+func (s *Store) CreateSubscribed(ctx context.Context, endpoints []*convoy.Endpoint, subscriptions []*convoy.Subscription) error {
+	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
+		for i, e := range endpoints {
+			if err := insertEndpoint(ctx, tx, e); err != nil {
+				return err
+			}
+			if err := insertSubscription(ctx, tx, subscriptions[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("create endpoints: %w", err)
+	}
+	return nil
+}
+
 func insertEndpoint(ctx context.Context, tx sqldb.Tx, e *convoy.Endpoint) error {
 	c, err := credentials(e)
 	if err != nil {

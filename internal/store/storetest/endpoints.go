@@ -132,6 +132,36 @@ func endpointStatus(t *testing.T, f *Fixture) {
 	refused(t, err, convoy.NotFound, "endpoint not found")
 }
 
+func subscribed(t *testing.T, f *Fixture) {
+	ctx := t.Context()
+	p := f.Project(t)
+	var (
+		endpoints []*convoy.Endpoint
+		subs      []*convoy.Subscription
+	)
+	for range 3 {
+		e := *f.Endpoint(t, p)
+		e.ID = convoy.EndpointID(f.ID(f.Now))
+		endpoints, subs = append(endpoints, &e), append(subs, f.Subscription(&e))
+	}
+	ok(t, f.S.CreateSubscribed(ctx, endpoints, subs))
+	for i, e := range endpoints {
+		got, err := f.S.Endpoint(ctx, p.ID, e.ID)
+		ok(t, err)
+		same(t, got, e)
+		sub, err := f.S.Subscription(ctx, p.ID, subs[i].ID)
+		ok(t, err)
+		same(t, sub, subs[i])
+	}
+	fresh := *endpoints[0]
+	fresh.ID = convoy.EndpointID(f.ID(f.Now))
+	if err := f.S.CreateSubscribed(ctx, []*convoy.Endpoint{&fresh, endpoints[0]}, []*convoy.Subscription{f.Subscription(&fresh), subs[0]}); err == nil {
+		t.Fatal("an endpoint was stored twice")
+	}
+	_, err := f.S.Endpoint(ctx, p.ID, fresh.ID)
+	refused(t, err, convoy.NotFound, "endpoint not found")
+}
+
 func endpointOutcomes(t *testing.T, f *Fixture) {
 	ctx := t.Context()
 	p, other := f.Project(t), f.Project(t)

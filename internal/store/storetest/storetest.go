@@ -36,6 +36,7 @@ var cases = map[string]func(t *testing.T, f *Fixture){
 	"EndpointStatus":          endpointStatus,
 	"EndpointDelete":          endpointDelete,
 	"EndpointOutcomes":        endpointOutcomes,
+	"Subscribed":              subscribed,
 	"PortalLinks":             portalLinks,
 	"Subscriptions":           subscriptions,
 	"EnsureSubscription":      ensureSubscription,

@@ -36,7 +36,7 @@ var layers = []struct {
 	reason   string
 }{
 	{
-		"base", []string{"batch", "config", "filter", "function", "guard", "id", "oauth", "redisconn", "run", "sign", "telemetry", "urltemplate", "verify"},
+		"base", []string{"batch", "config", "filter", "function", "guard", "id", "oauth", "redisconn", "run", "schema", "sign", "telemetry", "urltemplate", "verify"},
 		true, "tools that know no engine and no role, so that everyone can use them",
 	},
 	{
@@ -99,6 +99,10 @@ var owners = []struct {
 	},
 	{[]string{"github.com/danielgtaylor/huma/v2"}, []string{"internal/api"}, "HTTP ends at the API"},
 	{[]string{"github.com/grafana/sobek"}, []string{"internal/function"}, "the bounds on users' code are in one place"},
+	{
+		[]string{"github.com/santhosh-tekuri/jsonschema", "github.com/getkin/kin-openapi"},
+		[]string{"internal/schema"}, "the bounds on users' schemas are in one place",
+	},
 	{[]string{"github.com/knadh/koanf"}, []string{"internal/config"}, "settings reach the others as values"},
 	{[]string{"github.com/spf13/cobra"}, []string{"cmd", "internal/config"}, "flags belong to commands"},
 	{

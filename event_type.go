@@ -9,6 +9,10 @@ type EventTypeID string
 // no pages.
 const MaxEventTypes = 5000
 
+// MaxEventTypeSchemas is how long the schemas of a project's event types may be
+// together, in characters.
+const MaxEventTypeSchemas = 8 << 20
+
 // EventType describes the events of one name in a project's catalogue. Events
 // may have names that are not in it. [AnyEventType] is in every catalogue.
 type EventType struct {

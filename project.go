@@ -43,7 +43,25 @@ type ProjectConfig struct {
 	RequestIDHeader               string           `json:"request_id_header"`
 	MetaEvent                     MetaEventConfig  `json:"meta_event"`
 	CircuitBreaker                *CircuitBreakers `json:"circuit_breaker"`
+	// EventTypeValidation is empty in projects older than the setting.
+	EventTypeValidation EventTypeValidation `json:"event_type_validation"`
 }
+
+// EventTypeValidation is what becomes of an event whose data does not match the
+// JSON Schema of its event type. The names are wire values.
+type EventTypeValidation string
+
+const (
+	// ValidationOff checks nothing.
+	ValidationOff EventTypeValidation = "off"
+	// ValidationFlag accepts the event, with [Event.SchemaError] set.
+	ValidationFlag EventTypeValidation = "flag"
+	// ValidationReject refuses it.
+	ValidationReject EventTypeValidation = "reject"
+)
+
+// Checks reports whether data is checked at all.
+func (v EventTypeValidation) Checks() bool { return v == ValidationFlag || v == ValidationReject }
 
 // SSLConfig says whether endpoints must use https.
 type SSLConfig struct {
@@ -130,5 +148,6 @@ func DefaultProjectConfig() ProjectConfig {
 			SampleRate: 30, ErrorTimeout: 30, FailureThreshold: 70, SuccessThreshold: 5,
 			ObservabilityWindow: 5, MinimumRequestCount: 10, ConsecutiveFailureThreshold: 10,
 		},
+		EventTypeValidation: ValidationOff,
 	}
 }

@@ -81,8 +81,8 @@ type Config struct {
 	Ping pinger
 	// Tokens tries OAuth 2.0 configurations out.
 	Tokens tokenTester
-	// Functions checks users' functions; nil refuses them.
-	Functions functionChecker
+	// Functions checks and tries users' functions; nil refuses them.
+	Functions functionRunner
 	// Ready are the checks of /readyz; optional.
 	Ready []Check
 	Log   *slog.Logger
@@ -204,7 +204,9 @@ func (a *api) register(h huma.API) error {
 	r := &registrar{api: a, huma: h}
 	a.projectRoutes(r)
 	a.endpointRoutes(r)
+	a.eventTypeRoutes(r)
 	a.subscriptionRoutes(r)
+	a.functionRoutes(r)
 	a.filterRoutes(r)
 	a.portalRoutes(r)
 	a.onboardRoutes(r)

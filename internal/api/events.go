@@ -34,6 +34,7 @@ type eventView struct {
 	Data           json.RawMessage     `json:"data" doc:"The payload, any JSON value"`
 	Status         convoy.EventStatus  `json:"status"`
 	FailureReason  string              `json:"failure_reason,omitempty"`
+	SchemaError    string              `json:"schema_error,omitempty" doc:"What the data has against the schema of its event type"`
 	AcknowledgedAt *time.Time          `json:"acknowledged_at"`
 	CreatedAt      time.Time           `json:"created_at"`
 	UpdatedAt      time.Time           `json:"updated_at"`
@@ -50,7 +51,7 @@ func viewEvent(e *convoy.Event) eventView {
 	v := eventView{
 		UID: e.ID, EventType: e.Type, SourceID: e.SourceID, ProjectID: e.ProjectID, Endpoints: e.Endpoints, Headers: e.Headers,
 		SourceMetadata: sourceStub{UID: e.SourceID}, URLQuery: e.URLQuery, URLPath: e.URLPath, IdempotencyKey: e.IdempotencyKey,
-		Duplicate: e.Duplicate, Data: payloadJSON(e.Data), Status: e.Status, FailureReason: e.FailureReason,
+		Duplicate: e.Duplicate, Data: payloadJSON(e.Data), Status: e.Status, FailureReason: e.FailureReason, SchemaError: e.SchemaError,
 		AcknowledgedAt: nullTime(e.AcknowledgedAt), CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
 	}
 	if v.Endpoints == nil {
@@ -106,6 +107,9 @@ func appendPublished(b []byte, message string, e *convoy.Event) []byte {
 	b = appendString(append(b, `,"status":`...), string(e.Status))
 	if e.FailureReason != "" {
 		b = appendString(append(b, `,"failure_reason":`...), e.FailureReason)
+	}
+	if e.SchemaError != "" {
+		b = appendString(append(b, `,"schema_error":`...), e.SchemaError)
 	}
 	b = appendNullTime(append(b, `,"acknowledged_at":`...), e.AcknowledgedAt)
 	b = appendTime(append(b, `,"created_at":`...), e.CreatedAt)

@@ -297,6 +297,13 @@ func (a *api) addFilters(ctx context.Context, in *SubscriptionPath, requests []c
 		return nil, err
 	}
 	now := a.now()
+	types := make([]string, len(requests))
+	for i, req := range requests {
+		types[i] = req.EventType
+	}
+	if err := a.Store.EnsureEventTypes(ctx, exchangeOf(ctx).project, types, now); err != nil {
+		return nil, err
+	}
 	views := make([]filterView, len(requests))
 	err := a.changeFilters(ctx, in, func(s *convoy.Subscription) error {
 		for i, req := range requests {

@@ -44,6 +44,7 @@ type configRequest struct {
 	RequestIDHeader               *string                 `json:"request_id_header,omitempty"`
 	MetaEvent                     *metaEventRequest       `json:"meta_event,omitempty"`
 	CircuitBreaker                *convoy.CircuitBreakers `json:"circuit_breaker,omitempty"`
+	EventTypeValidation           *string                 `json:"event_type_validation,omitempty" enum:"off,flag,reject" doc:"Whether data is checked against the JSON Schema of its event type"`
 	// SyncDynamicEventAck is an older name, refused so that nobody relies on it.
 	SyncDynamicEventAck json.RawMessage `json:"sync_dynamic_event_ack,omitempty" hidden:"true"`
 }
@@ -127,6 +128,12 @@ func (q *configRequest) apply(c *convoy.ProjectConfig, typ convoy.ProjectType, n
 			checkMost(found, f.name, f.value, maxSeconds)
 		}
 		c.CircuitBreaker = b
+	}
+	if v := q.EventTypeValidation; v != nil {
+		c.EventTypeValidation = convoy.EventTypeValidation(*v)
+		if c.EventTypeValidation != convoy.ValidationOff && !c.EventTypeValidation.Checks() {
+			found.add("event_type_validation", "must be off, flag or reject")
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -47,6 +48,7 @@ func viewProject(p *convoy.Project) projectView {
 	if config.MetaEvent.EventType == nil {
 		config.MetaEvent.EventType = []string{}
 	}
+	config.EventTypeValidation = cmp.Or(config.EventTypeValidation, convoy.ValidationOff)
 	return projectView{
 		UID: p.ID, Name: p.Name, LogoURL: p.LogoURL, OrganisationID: p.OrganisationID, Type: p.Type, Config: config,
 		CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt, DeletedAt: nullTime(p.DeletedAt),

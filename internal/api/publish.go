@@ -178,6 +178,7 @@ func (a *api) accept(x *exchange, r *http.Request, urlProject string, kind convo
 	if err != nil {
 		return nil, err
 	}
+	x.noteType(project, e)
 	if err := a.Publisher.Publish(ctx, e); err != nil {
 		return nil, err
 	}
@@ -203,6 +204,9 @@ func (a *api) eventOf(ctx context.Context, project *catalog.Project, p *publicat
 		AcknowledgedAt: now,
 		CreatedAt:      now,
 		UpdatedAt:      now,
+	}
+	if err := project.CheckData(e); err != nil {
+		return nil, err
 	}
 	switch p.kind {
 	case convoy.KindSingle:

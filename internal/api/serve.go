@@ -46,6 +46,9 @@ type exchange struct {
 	key     *convoy.APIKey
 	project convoy.ProjectID
 	version apiVersion
+	// deprecated and mismatched say that an event was published of a type that is
+	// deprecated, or with data that its schema does not allow.
+	deprecated, mismatched bool
 	// err is why the status is 5xx; stack where it panicked.
 	err   error
 	stack []byte
@@ -293,6 +296,12 @@ func (a *api) logServed(x *exchange, r *http.Request, d time.Duration) {
 		slog.String("request_id", x.id),
 		slog.String("project_id", string(x.project)),
 		slog.Int("bytes", x.bytes),
+	}
+	if x.deprecated {
+		attrs = append(attrs, slog.Bool("event_type_deprecated", true))
+	}
+	if x.mismatched {
+		attrs = append(attrs, slog.Bool("schema_mismatch", true))
 	}
 	if x.err != nil {
 		attrs = append(attrs, slog.Any("err", x.err))

@@ -11,6 +11,7 @@ import (
 
 	"convoy"
 	"convoy/internal/filter"
+	"convoy/internal/function"
 	"convoy/internal/id"
 )
 
@@ -21,10 +22,11 @@ const (
 	maxFunction = 64 << 10
 )
 
-// functionChecker says whether a text is a function that can run; its errors are
-// *convoy.Error of kind Invalid.
-type functionChecker interface {
+// functionRunner runs users' functions. What is wrong with a function is an error
+// of kind convoy.Invalid, with a text for whoever wrote it.
+type functionRunner interface {
 	Check(ctx context.Context, source string) error
+	Test(ctx context.Context, source string, payload []byte, now time.Time) (function.Result, error)
 }
 
 type subscriptionRequest struct {

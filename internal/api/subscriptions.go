@@ -207,6 +207,9 @@ func (a *api) createSubscription(ctx context.Context, in *createSubscriptionInpu
 	if err := req.apply(s, p, now); err != nil {
 		return none, err
 	}
+	if err := a.Store.EnsureEventTypes(ctx, p.ID, s.EventTypes(), now); err != nil {
+		return none, err
+	}
 	if p.Config.MultipleEndpointSubscriptions {
 		err = a.Store.CreateSubscription(ctx, s)
 	} else {
@@ -315,6 +318,9 @@ func (a *api) updateSubscription(ctx context.Context, in *updateSubscriptionInpu
 		}
 	}
 	now := a.now()
+	if err := a.Store.EnsureEventTypes(ctx, s.ProjectID, req.FilterConfig.eventTypes(), now); err != nil {
+		return none, err
+	}
 	s, err = a.Store.ChangeSubscription(ctx, s.ProjectID, s.ID, func(s *convoy.Subscription) error {
 		if moved != "" {
 			s.EndpointID = moved

@@ -44,6 +44,7 @@ type source interface {
 	AllEndpoints(ctx context.Context, project convoy.ProjectID) ([]*convoy.Endpoint, error)
 	AllSubscriptions(ctx context.Context, project convoy.ProjectID) ([]*convoy.Subscription, error)
 	AllSources(ctx context.Context, project convoy.ProjectID) ([]*convoy.Source, error)
+	NotedEventTypes(ctx context.Context, project convoy.ProjectID) ([]*convoy.EventType, error)
 	SourceByMask(ctx context.Context, mask string) (*convoy.Source, error)
 	KeyByHash(ctx context.Context, hash [32]byte) (*convoy.APIKey, error)
 }
@@ -128,7 +129,7 @@ func New(src source, bus messenger, log *slog.Logger, now func() time.Time) *Cat
 	return c
 }
 
-// Changed says that a project, or an endpoint, subscription or source of it, has
+// Changed says that a project, or an endpoint, subscription, source or event type of it, has
 // been written. This process sees the change when Changed returns; an error means
 // only that others may see it late.
 func (c *Catalog) Changed(ctx context.Context, project convoy.ProjectID) error {
@@ -280,6 +281,10 @@ func (c *Catalog) read(ctx context.Context, project convoy.ProjectID, before *Pr
 	if err != nil {
 		return nil, err
 	}
+	noted, err := c.src.NotedEventTypes(ctx, project)
+	if err != nil {
+		return nil, err
+	}
 	list := make([]*Subscription, len(subscriptions))
 	for i, s := range subscriptions {
 		var old *Subscription
@@ -293,6 +298,7 @@ func (c *Catalog) read(ctx context.Context, project convoy.ProjectID, before *Pr
 	}
 	p := newProject(settings, endpoints, list)
 	p.addSources(sources)
+	p.addEventTypes(noted)
 	return p, nil
 }
 

@@ -32,6 +32,8 @@ type Project struct {
 	compiled map[convoy.SubscriptionID]*Subscription
 	sources  map[convoy.SourceID]*convoy.Source
 	byMask   map[string]*convoy.Source
+	// eventTypes are by name; nil when publishing need not know any.
+	eventTypes map[string]eventType
 }
 
 // newProject indexes what was loaded: endpoints and subscriptions come oldest

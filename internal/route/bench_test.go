@@ -38,6 +38,10 @@ func (*large) AllSources(context.Context, convoy.ProjectID) ([]*convoy.Source, e
 	return nil, nil
 }
 
+func (*large) NotedEventTypes(context.Context, convoy.ProjectID) ([]*convoy.EventType, error) {
+	return nil, nil
+}
+
 func (*large) SourceByMask(context.Context, string) (*convoy.Source, error) {
 	return nil, convoy.E(convoy.NotFound, "no sources")
 }

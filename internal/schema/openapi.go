@@ -19,6 +19,9 @@ const (
 	MaxDocument = 1 << 20
 	// MaxImported is how many event types one document may hold.
 	MaxImported = 1000
+	// maxSchemas is how long the schemas of one document may be together, in
+	// bytes: each holds what it refers to.
+	maxSchemas = 4 << 20
 )
 
 // Imported is an event type as an OpenAPI document describes it.
@@ -67,7 +70,7 @@ func FromOpenAPI(text []byte) ([]Imported, error) {
 	if err != nil {
 		return nil, convoy.E(convoy.Invalid, "invalid OpenAPI spec: "+printable(err.Error()))
 	}
-	list := make([]Imported, 0, len(found))
+	list, size := make([]Imported, 0, len(found)), 0
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		op := found[name]
 		e := Imported{Name: name, Description: cmp.Or(op.Description, op.Summary)}
@@ -76,6 +79,9 @@ func FromOpenAPI(text []byte) ([]Imported, error) {
 		}
 		if e.Schema, err = components.schema(op); err != nil {
 			return nil, convoy.E(convoy.Invalid, printable(name+": "+err.Error()))
+		}
+		if size += len(e.Schema); size > maxSchemas {
+			return nil, convoy.E(convoy.Invalid, fmt.Sprintf("the schemas of the OpenAPI spec must not be longer than %d bytes together", maxSchemas))
 		}
 		list = append(list, e)
 	}

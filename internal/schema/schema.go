@@ -29,7 +29,7 @@ const (
 	// maxVisits bounds the work of one check: how often any part of the schema
 	// is applied to any part of the data. References let a short schema ask for
 	// more work than will ever be done.
-	maxVisits = 500_000
+	maxVisits = 100_000
 	// maxNumber is how long a number in checked data may be, in characters.
 	// Numbers are compared exactly, which takes long for long ones.
 	maxNumber = 128
@@ -157,7 +157,7 @@ func (s *Schema) Check(data []byte) (found string) {
 	m.left = maxVisits
 	defer func() {
 		if r := recover(); r != nil {
-			if r != errBudget {
+			if cause, ok := r.(error); !ok || !errors.Is(cause, errBudget) {
 				panic(r)
 			}
 			found = "the data takes too long to check against the schema"

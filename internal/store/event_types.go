@@ -46,15 +46,23 @@ func insertAnyType(ctx context.Context, tx sqldb.Tx, p *convoy.Project) error {
 	return err
 }
 
-// roomForTypes refuses n more event types than a project may have. Two callers
-// at once may both find room, so the bound is not exact.
-func roomForTypes(ctx context.Context, tx sqldb.Tx, project convoy.ProjectID, n int) error {
-	var have int
-	if err := tx.QueryRow(ctx, `SELECT count(*) FROM event_types WHERE project_id = $1`, project).Scan(&have); err != nil {
+// roomForTypes refuses more event types, or longer schemas, than a project may
+// have; given are those that are new, and the schemas of all. Two callers at once
+// may both find room, so the bounds are not exact.
+func roomForTypes(ctx context.Context, tx sqldb.Tx, project convoy.ProjectID, added int, schemas ...string) error {
+	size := 0
+	for _, text := range schemas {
+		size += len(text)
+	}
+	var have, length int
+	if err := tx.QueryRow(ctx, `SELECT count(*), coalesce(sum(length(json_schema)), 0) FROM event_types WHERE project_id = $1`, project).Scan(&have, &length); err != nil {
 		return err
 	}
-	if have+n > convoy.MaxEventTypes {
+	if added > 0 && have+added > convoy.MaxEventTypes {
 		return convoy.E(convoy.Conflict, fmt.Sprintf("a project may have at most %d event types", convoy.MaxEventTypes))
+	}
+	if size > 0 && length+size > convoy.MaxEventTypeSchemas {
+		return convoy.E(convoy.Conflict, fmt.Sprintf("the schemas of a project's event types may have at most %d characters together", convoy.MaxEventTypeSchemas))
 	}
 	return nil
 }
@@ -63,7 +71,7 @@ func roomForTypes(ctx context.Context, tx sqldb.Tx, project convoy.ProjectID, n 
 // is a convoy.Conflict error.
 func (s *Store) CreateEventType(ctx context.Context, t *convoy.EventType) error {
 	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
-		if err := roomForTypes(ctx, tx, t.ProjectID, 1); err != nil {
+		if err := roomForTypes(ctx, tx, t.ProjectID, 1, t.JSONSchema); err != nil {
 			return err
 		}
 		created, err := insertEventType(ctx, tx, t)
@@ -111,9 +119,15 @@ func (s *Store) NotedEventTypes(ctx context.Context, project convoy.ProjectID) (
 // UpdateEventType writes what may change of an event type: all but its id,
 // project and name, and whether it is deprecated.
 func (s *Store) UpdateEventType(ctx context.Context, t *convoy.EventType) error {
-	n, err := s.exec(ctx, `UPDATE event_types SET description = $1, category = $2, json_schema = $3, updated_at = $4
-		WHERE id = $5 AND project_id = $6`, t.Description, t.Category, t.JSONSchema, micros(t.UpdatedAt), t.ID, t.ProjectID)
-	if err := changed(n, err, eventTypeMissing); err != nil {
+	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
+		if err := roomForTypes(ctx, tx, t.ProjectID, 0, t.JSONSchema); err != nil {
+			return err
+		}
+		n, err := tx.Exec(ctx, `UPDATE event_types SET description = $1, category = $2, json_schema = $3, updated_at = $4
+			WHERE id = $5 AND project_id = $6`, t.Description, t.Category, t.JSONSchema, micros(t.UpdatedAt), t.ID, t.ProjectID)
+		return changed(n, err, eventTypeMissing)
+	})
+	if err != nil {
 		return fmt.Errorf("update event type: %w", err)
 	}
 	return nil
@@ -196,15 +210,15 @@ func (s *Store) unknownTypes(ctx context.Context, q sqldb.Querier, project convo
 // written or none.
 func (s *Store) ImportEventTypes(ctx context.Context, project convoy.ProjectID, types []*convoy.EventType) error {
 	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
-		names := make([]string, len(types))
+		names, schemas := make([]string, len(types)), make([]string, len(types))
 		for i, t := range types {
-			names[i] = t.Name
+			names[i], schemas[i] = t.Name, t.JSONSchema
 		}
 		missing, err := s.unknownTypes(ctx, tx, project, names)
 		if err != nil {
 			return err
 		}
-		if err := roomForTypes(ctx, tx, project, len(missing)); err != nil {
+		if err := roomForTypes(ctx, tx, project, len(missing), schemas...); err != nil {
 			return err
 		}
 		for _, t := range types {

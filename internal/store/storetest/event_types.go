@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -144,9 +145,23 @@ func importEventTypes(t *testing.T, f *Fixture) {
 	ok(t, f.S.ImportEventTypes(ctx, p.ID, nil))
 }
 
-// manyEventTypes fills a catalogue.
+// manyEventTypes fills catalogues.
 func manyEventTypes(t *testing.T, f *Fixture) {
 	ctx := t.Context()
+	long := f.Project(t)
+	big := f.eventType(long)
+	big.JSONSchema = `{"x":"` + strings.Repeat("x", convoy.MaxEventTypeSchemas-100) + `"}`
+	ok(t, f.S.CreateEventType(ctx, big))
+	another := f.eventType(long)
+	another.JSONSchema = `{"x":"` + strings.Repeat("x", 100) + `"}`
+	const tooLong = "the schemas of a project's event types may have at most 8388608 characters together"
+	refused(t, f.S.CreateEventType(ctx, another), convoy.Conflict, tooLong)
+	refused(t, f.S.ImportEventTypes(ctx, long.ID, []*convoy.EventType{another}), convoy.Conflict, tooLong)
+	refused(t, f.S.UpdateEventType(ctx, another), convoy.Conflict, tooLong)
+	big.JSONSchema = ""
+	ok(t, f.S.UpdateEventType(ctx, big))
+	ok(t, f.S.CreateEventType(ctx, another))
+
 	p := f.Project(t)
 	names := make([]string, convoy.MaxEventTypes-1) // and *
 	for i := range names {

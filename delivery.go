@@ -101,6 +101,12 @@ type Delivery struct {
 	// making the first try; see store.SweepFresh for what happens when that
 	// process dies.
 	ClaimAt time.Time
+	// PermitAt is the time for which the rate limits of the delivery have let it
+	// through; zero when they have not been asked, or have said no.
+	PermitAt time.Time
+	// HeldBy is the rate limit in whose line the next try stands or has stood;
+	// see [Held].
+	HeldBy string
 	// Latency is from acknowledgement to success.
 	Latency        time.Duration
 	AcknowledgedAt time.Time
@@ -129,6 +135,10 @@ type Payload struct {
 
 // Parked is the claim time of a delivery whose endpoint is paused.
 var Parked = time.UnixMicro(1<<53 - 1).UTC()
+
+// Held is the claim time of a delivery that stands in the line of a rate limit:
+// so many are before it that it has no slot yet.
+var Held = Parked.Add(-time.Microsecond)
 
 // Attempt is one HTTP try of a delivery.
 type Attempt struct {

@@ -16,12 +16,12 @@ const deliveryMissing = "event delivery not found"
 
 const deliveryCols = `d.id, d.project_id, d.event_id, d.endpoint_id, d.subscription_id, d.event_type, d.target_url, d.mode,
 	d.status, d.description, d.retry_type, d.retry_interval, d.retry_limit, d.trials, d.due_at, d.claim_at, d.latency,
-	d.acknowledged_at, d.created_at, d.updated_at`
+	d.acknowledged_at, d.created_at, d.updated_at, d.permit_at, d.held_by`
 
 // deliveryDest is where a row of deliveryCols is scanned to.
 type deliveryDest struct {
-	d                                                         *convoy.Delivery
-	interval, limit, trials, due, claim, latency, ack, cr, up int64
+	d                                                                 *convoy.Delivery
+	interval, limit, trials, due, claim, latency, ack, cr, up, permit int64
 }
 
 func (d *deliveryDest) dest() []any {
@@ -29,7 +29,7 @@ func (d *deliveryDest) dest() []any {
 	x := d.d
 	return []any{&x.ID, &x.ProjectID, &x.EventID, &x.EndpointID, &x.SubscriptionID, &x.EventType, &x.TargetURL, &x.Mode,
 		&x.Status, &x.Description, &x.Retry.Type, &d.interval, &d.limit, &d.trials, &d.due, &d.claim, &d.latency,
-		&d.ack, &d.cr, &d.up}
+		&d.ack, &d.cr, &d.up, &d.permit, &x.HeldBy}
 }
 
 func (d *deliveryDest) delivery() *convoy.Delivery {
@@ -39,6 +39,7 @@ func (d *deliveryDest) delivery() *convoy.Delivery {
 	x.DueAt, x.ClaimAt = instant(d.due), instant(d.claim)
 	x.Latency = time.Duration(d.latency) * time.Microsecond
 	x.AcknowledgedAt, x.CreatedAt, x.UpdatedAt = instant(d.ack), instant(d.cr), instant(d.up)
+	x.PermitAt = instant(d.permit)
 	return x
 }
 
@@ -196,7 +197,7 @@ func (s *Store) Recover(ctx context.Context, now time.Time) error {
 		}
 	}
 	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE deliveries SET claim_at = due_at WHERE claim_at > 0 AND claim_at < $1 AND claim_at > due_at AND due_at > 0`, micros(convoy.Parked))
+		_, err := tx.Exec(ctx, `UPDATE deliveries SET claim_at = due_at WHERE claim_at > 0 AND claim_at < $1 AND claim_at > due_at AND due_at > 0`, micros(convoy.Held))
 		return err
 	})
 	if err != nil {
@@ -312,15 +313,20 @@ var insertAttempts = sqldb.InsertBatch("attempts", "ON CONFLICT DO NOTHING",
 	"requested_at:int", "responded_at:int", "created_at:int")
 
 var updateDeliveries = &sqldb.Batch{
-	Columns: []sqldb.Type{sqldb.Text, sqldb.Text, sqldb.Text, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Text, sqldb.Int},
+	Columns: []sqldb.Type{
+		sqldb.Text, sqldb.Text, sqldb.Text, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Text,
+		sqldb.Text, sqldb.Int,
+	},
 	Postgres: `UPDATE deliveries SET status = u.status, description = u.description, target_url = u.url, trials = u.trials,
-			due_at = u.due_at, claim_at = u.claim_at, latency = u.latency, updated_at = u.updated_at
-		FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::bigint[])
-			AS u(status, description, url, trials, due_at, claim_at, latency, updated_at, id, before)
+			due_at = u.due_at, claim_at = u.claim_at, latency = u.latency, updated_at = u.updated_at, permit_at = u.permit_at,
+			held_by = u.held_by
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+				$9::bigint[], $10::text[], $11::text[], $12::bigint[])
+			AS u(status, description, url, trials, due_at, claim_at, latency, updated_at, permit_at, held_by, id, before)
 		WHERE deliveries.id = u.id AND deliveries.trials = u.before AND deliveries.status IN ('Scheduled', 'Retry')
-			AND deliveries.id >= $11 AND deliveries.id <= $12`,
+			AND deliveries.id >= $13 AND deliveries.id <= $14`,
 	SQLite: `UPDATE deliveries SET status = ?, description = ?, target_url = ?, trials = ?,
-			due_at = ?, claim_at = ?, latency = ?, updated_at = ?
+			due_at = ?, claim_at = ?, latency = ?, updated_at = ?, permit_at = ?, held_by = ?
 		WHERE id = ? AND trials = ? AND status IN ('Scheduled', 'Retry')`,
 	Scalars: 2,
 }
@@ -347,6 +353,7 @@ func (s *Store) Record(ctx context.Context, outcomes []Outcome) error {
 		d := outcomes[i].Delivery
 		w.Text(string(d.Status)).Text(d.Description).Text(d.TargetURL).
 			Int(int64(d.Trials)).Int(micros(d.DueAt)).Int(micros(d.ClaimAt)).Int(d.Latency.Microseconds()).Int(micros(d.UpdatedAt)).
+			Int(micros(d.PermitAt)).Text(d.HeldBy).
 			Text(string(d.ID)).Int(int64(outcomes[i].Before))
 	})
 	if err := s.db.Apply(ctx, bindAttempts(attempts), bindPayloads(putPayloads, payloads), update.With(string(lo), string(hi))); err != nil {

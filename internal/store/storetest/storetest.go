@@ -74,6 +74,8 @@ var cases = map[string]func(t *testing.T, f *Fixture){
 	"Resend":                  resend,
 	"Attempts":                attempts,
 	"Leases":                  leases,
+	"Limits":                  limits,
+	"Held":                    held,
 	"Pages":                   pages,
 	"PageEdges":               pageEdges,
 	"EventFilters":            eventFilters,

@@ -159,6 +159,7 @@ func (p *process) makeDeliverer(router *route.Router) error {
 		Disabler:  disabler{p.engines.store, p.catalog},
 		Functions: router,
 		Transport: transport, Showing: deliver.Showing(transport), Tokens: p.tokens(roots),
+		Limiter:      p.engines.limiter,
 		QueueIsStore: p.engines.queueIsStore,
 		Concurrency:  p.Config.ConsumerPoolSize, PerEndpoint: c.EndpointConcurrency,
 		StartLimit:  intake.StartLimit,
@@ -211,9 +212,12 @@ func (p *process) scheduler(persister *intake.Persister) *schedule.Scheduler {
 		Locker:          e.locker, Owner: p.owner,
 		Metrics: p.metrics, Log: p.log("scheduler"), Now: time.Now,
 	}
+	line := deliver.Line{Store: e.store, Projects: p.catalog, Limiter: e.limiter}
 	if !e.queueIsStore {
 		cfg.Due = dueTable{e.store}
+		line.Claim = time.Minute // as what the scheduler claims
 	}
+	cfg.Line = line
 	return schedule.New(cfg)
 }
 

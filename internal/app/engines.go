@@ -14,6 +14,7 @@ import (
 	"convoy/internal/bus"
 	"convoy/internal/config"
 	"convoy/internal/deliver"
+	"convoy/internal/limit"
 	"convoy/internal/lock"
 	"convoy/internal/queue"
 	"convoy/internal/redisconn"
@@ -32,6 +33,8 @@ type engines struct {
 	queue  queue.Queue
 	bus    bus.Bus
 	locker lock.Locker
+	// limiter keeps limits that processes share.
+	limiter limit.Limiter
 	// stream is nil in stored mode.
 	stream *queue.Stream
 	// queueIsStore says that queue claims from the deliveries table.
@@ -72,9 +75,12 @@ func openEngines(ctx context.Context, cfg config.Config, owner string, log *slog
 	if cfg.Redis.Enabled() {
 		err = e.openRedis(ctx, cfg, owner, log)
 	} else if cfg.Database.Type == config.SQLite {
-		e.bus, e.locker = bus.NewMemory(), lock.NewMemory()
+		e.bus, e.locker, e.limiter = bus.NewMemory(), lock.NewMemory(), limit.NewMemory()
 	} else {
 		e.bus, e.locker = bus.NewStored(e.db, busChannel, log.With("svc", "bus")), lock.NewStored(e.store)
+		limiter := limit.NewStored(e.store)
+		e.limiter = limiter
+		e.stages = append(e.stages, run.Stage{Name: "limits", Run: limiter.Run})
 	}
 	if err != nil {
 		return nil, err
@@ -141,6 +147,9 @@ func (e *engines) openRedis(ctx context.Context, cfg config.Config, owner string
 	e.closes = append(e.closes, client.Close)
 	e.bus = bus.NewRedis(client, redisPrefix, log.With("svc", "bus"))
 	e.locker = lock.NewRedis(client, redisPrefix)
+	limiter := limit.NewRedis(client, redisPrefix)
+	e.limiter = limiter
+	e.stages = append(e.stages, run.Stage{Name: "limits", Run: limiter.Run})
 	if cfg.Queue() == config.QueueRedis {
 		q := queue.NewRedis(client, redisPrefix, log.With("svc", "queue"))
 		e.queue = q

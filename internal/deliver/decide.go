@@ -44,7 +44,7 @@ const (
 func decide(d convoy.Delivery, r result, p policy, now time.Time) convoy.Delivery {
 	d.Trials++
 	d.UpdatedAt = now
-	d.DueAt, d.ClaimAt = time.Time{}, time.Time{}
+	d.DueAt, d.ClaimAt, d.PermitAt, d.HeldBy = time.Time{}, time.Time{}, time.Time{}, ""
 	switch {
 	case r.success():
 		d.Status, d.Description = convoy.DeliverySuccess, ""

@@ -16,6 +16,7 @@ import (
 	"convoy"
 	"convoy/internal/batch"
 	"convoy/internal/catalog"
+	"convoy/internal/limit"
 	"convoy/internal/queue"
 	"convoy/internal/run"
 	"convoy/internal/store"
@@ -51,6 +52,8 @@ type Config struct {
 	// certificate, and Tokens gets the tokens of those that ask for one.
 	Showing func(tls.Certificate) *http.Transport
 	Tokens  tokens
+	// Limiter keeps the rate limits of endpoints, subscriptions and projects.
+	Limiter limit.Limiter
 	// QueueIsStore says that the queue is the deliveries table, so a retry
 	// needs no push.
 	QueueIsStore bool
@@ -101,8 +104,10 @@ type Deliverer struct {
 	lanes   *lanes
 	targets targets
 	sender  sender
-	records *batch.Batcher[done]
-	workers sync.WaitGroup
+	// throttle asks the limiter.
+	throttle throttle
+	records  *batch.Batcher[done]
+	workers  sync.WaitGroup
 
 	// spawn starts a worker. Run sets it before the lanes open, and so before
 	// anything calls it.
@@ -113,6 +118,7 @@ type Deliverer struct {
 func New(cfg Config) *Deliverer {
 	d := &Deliverer{cfg: cfg}
 	d.lanes = newLanes(limits{jobs: bufferJobs, bytes: bufferBytes, inFlight: cfg.Concurrency, perEndpoint: cfg.PerEndpoint}, func() { d.spawn() })
+	d.throttle = throttle{limiter: cfg.Limiter, log: cfg.Log}
 	d.targets.identities = &identities{show: cfg.Showing}
 	d.sender = sender{transport: cfg.Transport, tokens: cfg.Tokens, userAgent: cfg.UserAgent, maxResponse: cfg.MaxResponse, now: cfg.Now}
 	d.records = batch.New(batch.Config{
@@ -243,7 +249,7 @@ func (d *Deliverer) load(ctx context.Context, items []queue.Item) error {
 		del := jobs[i].Delivery
 		kept[del.ID] = true
 		switch {
-		case del.ClaimAt.Equal(convoy.Parked):
+		case !del.ClaimAt.Before(convoy.Held): // or Parked: neither is the queue's
 			gone = append(gone, queueID(del))
 			continue
 		case del.DueAt.After(now.Add(time.Second)): // offered too early

@@ -15,6 +15,7 @@ import (
 	"convoy/internal/bus"
 	"convoy/internal/catalog"
 	"convoy/internal/id"
+	"convoy/internal/limit"
 	"convoy/internal/queue"
 	"convoy/internal/redisconn"
 	"convoy/internal/run"
@@ -50,8 +51,10 @@ type place struct {
 	queueIsStore bool
 	project      *convoy.Project
 	catalog      *catalog.Catalog
+	limiter      limit.Limiter
 	// another is the queue as another process has it.
-	another func() queue.Queue
+	another        func() queue.Queue
+	anotherLimiter func() limit.Limiter
 }
 
 func embedded(t *testing.T) *place {
@@ -97,6 +100,16 @@ func distributed(t *testing.T) *place {
 	}
 	p := newPlace(t, postgres(t), open())
 	p.another = open
+	p.anotherLimiter = func() limit.Limiter {
+		client, err := redisconn.Open(context.WithoutCancel(t.Context()), redisconn.Config{Addrs: []string{addr}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := limit.NewRedis(client, prefix)
+		limiting(t, l.Run, client.Close)
+		return l
+	}
+	p.limiter = p.anotherLimiter()
 	return p
 }
 
@@ -107,7 +120,30 @@ func stored(t *testing.T) *place {
 	p := newPlace(t, db, queue.NewStored(table, nil))
 	p.queueIsStore = true
 	p.another = func() queue.Queue { return queue.NewStored(table, nil) }
+	p.anotherLimiter = func() limit.Limiter {
+		l := limit.NewStored(p.store)
+		limiting(t, l.Run, func() {})
+		return l
+	}
+	p.limiter = p.anotherLimiter()
 	return p
+}
+
+// limiting runs a limiter until the test ends.
+func limiting(t *testing.T, run func(context.Context) error, end func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+		end()
+	})
 }
 
 func newPlace(t *testing.T, db sqldb.DB, q queue.Queue) *place {
@@ -116,7 +152,7 @@ func newPlace(t *testing.T, db sqldb.DB, q queue.Queue) *place {
 	if _, err := sqldb.Migrate(ctx, db); err != nil {
 		t.Fatal(err)
 	}
-	p := &place{store: store.New(db), queue: q}
+	p := &place{store: store.New(db), queue: q, limiter: limit.NewMemory()}
 	now := time.Now()
 	if err := p.store.EnsurePartitions(ctx, now, 1); err != nil {
 		t.Fatal(err)
@@ -271,7 +307,7 @@ func (p *place) config(t *testing.T) Config {
 	t.Helper()
 	return Config{
 		Store: p.store, Projects: p.catalog, Queue: p.queue, QueueIsStore: p.queueIsStore,
-		Disabler: &disabling{place: p}, Transport: local(t), Concurrency: 32, PerEndpoint: 8,
+		Limiter: p.limiter, Disabler: &disabling{place: p}, Transport: local(t), Concurrency: 32, PerEndpoint: 8,
 		StartLimit: 20 * time.Second, MaxResponse: 1000, MaxDelay: 2 * time.Hour, UserAgent: "Convoy/test",
 		Metrics: telemetry.Discard(), Now: time.Now,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"convoy"
+	"convoy/internal/catalog"
 	"convoy/internal/sign"
 	"convoy/internal/urltemplate"
 )
@@ -35,6 +36,7 @@ type target struct {
 	certEnd         time.Time
 	contentType     string
 	requestIDHeader string
+	rates           rates
 }
 
 // targets caches targets by endpoint.
@@ -49,7 +51,8 @@ type targets struct {
 // maxTargets bounds the cache; beyond it an arbitrary entry goes.
 const maxTargets = 16384
 
-func (ts *targets) get(project *convoy.Project, e *convoy.Endpoint) (*target, error) {
+// get returns the target of an endpoint, with the subscriptions that have it.
+func (ts *targets) get(project *convoy.Project, e *convoy.Endpoint, subscriptions ...*catalog.Subscription) (*target, error) {
 	ts.mu.RLock()
 	t := ts.m[e.ID]
 	ts.mu.RUnlock()
@@ -60,6 +63,7 @@ func (ts *targets) get(project *convoy.Project, e *convoy.Endpoint) (*target, er
 	if err != nil {
 		return nil, err
 	}
+	t.rates = newRates(project, e, subscriptions)
 	if e.ClientCertificate.Cert != "" {
 		if t.transport, t.certEnd, err = ts.identities.get(e.ClientCertificate); err != nil {
 			return nil, err

@@ -108,13 +108,16 @@ func (d *Deliverer) try(ctx context.Context, j *job, now time.Time) (store.Outco
 		after.ClaimAt, after.Description, after.UpdatedAt = convoy.Parked, reasonPaused, now
 		return store.Outcome{Delivery: &after, Before: del.Trials}, true
 	}
-	t, err := d.targets.get(view.Settings(), endpoint)
+	t, err := d.targets.get(view.Settings(), endpoint, view.Subscriptions(endpoint.ID)...)
 	if err != nil {
 		after := decide(*del, result{err: err, permanent: true}, policy{d.cfg.MaxDelay}, now)
 		return store.Outcome{Delivery: &after, Before: del.Trials}, true
 	}
 	if t.template && j.Event.TargetURL == "" {
 		return d.discard(del, reasonTemplate, now), true
+	}
+	if out, wait := d.limited(ctx, j, t, now); wait {
+		return out, true
 	}
 	if t.timeout > usual {
 		// Lease and claim are for the usual timeout: hold them for longer. A
@@ -173,6 +176,7 @@ func (d *Deliverer) discard(del *convoy.Delivery, reason string, now time.Time) 
 	after := *del
 	after.Status, after.Description, after.UpdatedAt = convoy.DeliveryDiscarded, reason, now
 	after.DueAt, after.ClaimAt = time.Time{}, time.Time{}
+	after.PermitAt, after.HeldBy = time.Time{}, ""
 	return store.Outcome{Delivery: &after, Before: del.Trials}
 }
 
@@ -224,7 +228,7 @@ func (d *Deliverer) settle(ctx context.Context, items []done) {
 		after := it.outcome.Delivery
 		ids[i] = after.ID
 		switch {
-		case after.Status == convoy.DeliveryRetry && !d.cfg.QueueIsStore && !after.ClaimAt.Equal(convoy.Parked) && after.DueAt.Sub(now) <= horizon:
+		case !after.Status.Terminal() && !d.cfg.QueueIsStore && after.ClaimAt.Before(convoy.Held) && after.DueAt.Sub(now) <= horizon:
 			later = append(later, queue.Item{ID: queueID(after), Due: after.DueAt})
 		case it.queued:
 			finished = append(finished, queueID(after))

@@ -7,6 +7,7 @@ package schedule
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -20,6 +21,12 @@ type sweeps interface {
 	Unpark(ctx context.Context, now time.Time) (int, error)
 	EnsurePartitions(ctx context.Context, now time.Time, ahead int) error
 	ForgetKeys(ctx context.Context, now time.Time, max int) (int, error)
+	ForgetLimits(ctx context.Context, now time.Time, max int) (int, error)
+}
+
+// line lets deliveries go that wait for a rate limit, as slots come near.
+type line interface {
+	Release(ctx context.Context, now time.Time) ([]queue.Item, error)
 }
 
 // claimer takes due deliveries from the store.
@@ -39,6 +46,7 @@ type Config struct {
 	// when the queue is the store.
 	Due   claimer
 	Queue queue.Queue
+	Line  line
 	// SweepAge is the age at which a delivery that was never finished is taken
 	// for lost; see package intake.
 	SweepAge time.Duration
@@ -67,6 +75,9 @@ const (
 	claimFor = time.Minute
 	// queueMax is the depth beyond which the queue is not offered more.
 	queueMax = 50_000
+	// lineEvery is how often lines are looked at. Package deliver depends on it
+	// being about a second.
+	lineEvery = time.Second
 	// freshEvery, rerouteEvery, unparkEvery and houseEvery are the periods of the rest.
 	freshEvery   = 5 * time.Second
 	rerouteEvery = 5 * time.Second
@@ -104,12 +115,14 @@ func (s *Scheduler) lead(ctx context.Context) error {
 	tasks := []*task{
 		{name: "partitions", every: houseEvery, do: s.partitions},
 		{name: "fresh deliveries", every: freshEvery, do: s.fresh},
+		{name: "rate-limited deliveries", every: lineEvery, do: s.line},
 		{name: "due deliveries", every: s.cfg.SweepInterval, do: s.due},
 		{name: "unrouted events", every: rerouteEvery, do: s.reroute},
 		{name: "parked deliveries", every: unparkEvery, do: s.unpark},
 		{name: "idempotency keys", every: houseEvery, do: s.keys},
+		{name: "states of limits", every: houseEvery, do: s.limits},
 	}
-	tick := time.NewTicker(s.cfg.SweepInterval)
+	tick := time.NewTicker(min(s.cfg.SweepInterval, lineEvery))
 	defer tick.Stop()
 	for {
 		for _, t := range tasks {
@@ -170,6 +183,25 @@ func (s *Scheduler) due(ctx context.Context) error {
 		}
 		if len(items) < sweepBatch {
 			return nil
+		}
+	}
+	return nil
+}
+
+// line offers the queue what leaves the lines of rate limits.
+func (s *Scheduler) line(ctx context.Context) error {
+	items, err := s.cfg.Line.Release(ctx, s.cfg.Now())
+	if len(items) > 0 {
+		err = errors.Join(err, s.cfg.Queue.Push(ctx, items))
+	}
+	return err
+}
+
+func (s *Scheduler) limits(ctx context.Context) error {
+	for ctx.Err() == nil {
+		n, err := s.cfg.Store.ForgetLimits(ctx, s.cfg.Now(), sweepBatch)
+		if err != nil || n < sweepBatch {
+			return err
 		}
 	}
 	return nil

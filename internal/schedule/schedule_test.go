@@ -70,11 +70,30 @@ func (r *rerouting) Reroute(_ context.Context, max int) (settled int, more bool,
 	return int(n), int(n) == max, nil
 }
 
+// lining stands for the lines of rate limits.
+type lining struct {
+	mu    sync.Mutex
+	items []queue.Item
+	fail  bool
+}
+
+func (l *lining) Release(context.Context, time.Time) ([]queue.Item, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	items := l.items
+	l.items = nil
+	if l.fail {
+		return items, errDown
+	}
+	return items, nil
+}
+
 // bundle is a scheduler and all that it works on.
 type bundle struct {
 	table  *table
 	router *rerouting
 	queue  *queue.Memory
+	line   lining
 	ahead  atomic.Int64 // of the real time
 	*Scheduler
 }
@@ -91,7 +110,7 @@ func setup(t *testing.T) *bundle {
 	}
 	b := &bundle{table: &table{Store: store.New(db)}, router: &rerouting{}, queue: queue.NewMemory(200_000)}
 	b.Scheduler = New(Config{
-		Store: b.table, Router: b.router, Due: b.table, Queue: b.queue, SweepAge: 75 * time.Second, SweepInterval: 20 * time.Millisecond,
+		Store: b.table, Line: &b.line, Router: b.router, Due: b.table, Queue: b.queue, SweepAge: 75 * time.Second, SweepInterval: 20 * time.Millisecond,
 		PartitionsAhead: 2, Locker: lock.NewMemory(), Owner: "one", Metrics: telemetry.Discard(), Log: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) },
 	})
@@ -254,6 +273,26 @@ func TestFreshSweep(t *testing.T) {
 	if n := b.waiting(t); n != 1500 {
 		t.Errorf("%d ids are queued, want all", n)
 	}
+}
+
+// What leaves a line goes to the queue, also when not all could.
+func TestLine(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, fail := range []bool{false, true} {
+		b.line.items, b.line.fail = []queue.Item{{ID: fmt.Sprint(fail), Due: time.Now()}}, fail
+		if err := b.Scheduler.line(t.Context()); (err != nil) != fail {
+			t.Errorf("error %v", err)
+		}
+	}
+	run(t, b.Scheduler)
+	b.line.mu.Lock()
+	b.line.items = []queue.Item{{ID: "running", Due: time.Now()}}
+	b.line.mu.Unlock()
+	testenv.Eventually(t, patience, func() bool {
+		d, err := b.queue.Depth(t.Context())
+		return err == nil && d.Waiting == 3
+	})
 }
 
 func TestReroutes(t *testing.T) {

@@ -24,6 +24,8 @@ type Metrics struct {
 	Routed Routed
 	// Attempts counts finished tries of deliveries, by what follows from them.
 	Attempts Attempts
+	// Limited counts the deliveries that rate limits made wait.
+	Limited Limited
 
 	// EndToEnd observes the seconds from accepting an event to the success of
 	// one of its deliveries, whatever the number of tries.
@@ -87,6 +89,12 @@ type Attempts struct {
 	Discarded prometheus.Counter // given up without a request
 }
 
+// Limited are the ways to wait for a slot of a rate limit.
+type Limited struct {
+	Reserved prometheus.Counter // has a slot, and comes back at its time
+	Held     prometheus.Counter // stands in line in the store
+}
+
 // Batch observes the batches of one stage.
 type Batch struct{ Items, Seconds prometheus.Observer }
 
@@ -136,6 +144,7 @@ func build(registry *prometheus.Registry, to prometheus.Registerer) *Metrics {
 	rejected := f.counters("events_rejected_total", "Events that were not accepted.", "reason")
 	routed := f.counters("events_routed_total", "Events that were routed.", "result")
 	attempts := f.counters("delivery_attempts_total", "Finished tries of deliveries.", "outcome")
+	limited := f.counters("deliveries_limited_total", "Deliveries that rate limits made wait.", "kind")
 	swept := f.counters("swept_total", "Things that periodic work put right.", "kind")
 	items := f.histograms("batch_items", "Items written together.", batchBuckets, "stage")
 	seconds := f.histograms("batch_seconds", "Time to write a batch.", workBuckets, "stage")
@@ -154,6 +163,7 @@ func build(registry *prometheus.Registry, to prometheus.Registerer) *Metrics {
 			Success: attempts("success"), Retry: attempts("retry"),
 			Failure: attempts("failure"), Discarded: attempts("discarded"),
 		},
+		Limited:         Limited{Reserved: limited("reserved"), Held: limited("held")},
 		EndToEnd:        f.histogram("end_to_end_seconds", "Time from accepting an event to a successful delivery.", endToEndBuckets),
 		Attempt:         f.histogram("attempt_seconds", "Time of a request to an endpoint.", attemptBuckets),
 		QueueDepth:      f.gauge("queue_depth", "Deliveries in the queue."),

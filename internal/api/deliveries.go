@@ -145,7 +145,7 @@ type deliveriesInput struct {
 	EventType       string   `query:"eventType"`
 	EventTypeAlias  string   `query:"event_type" deprecated:"true" doc:"Other name of eventType"`
 	Statuses        []string `query:"status,explode" doc:"Only deliveries in one of these statuses"`
-	BrokerMessageID string   `query:"brokerMessageId" hidden:"true"`
+	BrokerMessageID string   `query:"brokerMessageId" doc:"Only deliveries of events that this broker message brought in"`
 }
 
 func (a *api) deliveries(ctx context.Context, in *deliveriesInput) (paged[deliveryView], error) {
@@ -158,16 +158,13 @@ func (a *api) deliveries(ctx context.Context, in *deliveriesInput) (paged[delive
 	if err != nil {
 		return none, err
 	}
-	if in.BrokerMessageID != "" {
-		return none, invalid("brokerMessageId", textUnsupported)
-	}
 	from, to, err := in.dates(a.now())
 	if err != nil {
 		return none, err
 	}
 	f := store.DeliveryFilter{
 		Project: p.Settings().ID, Endpoints: endpointIDs(in.Endpoints), Event: convoy.EventID(in.Event),
-		Subscription: convoy.SubscriptionID(in.Subscription), Type: in.EventType, IdempotencyKey: in.IdempotencyKey,
+		Subscription: convoy.SubscriptionID(in.Subscription), Type: in.EventType, IdempotencyKey: in.IdempotencyKey, BrokerMessage: in.BrokerMessageID,
 		From: from, To: to, Page: page,
 	}
 	if f.Type == "" {

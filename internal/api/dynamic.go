@@ -73,6 +73,9 @@ func (a *api) ensureDynamic(ctx context.Context, p *convoy.Project, endpoint *co
 			want.Endpoint = newDynamicEndpoint(p, d, now)
 		}
 	}
+	if err := a.Store.EnsureEventTypes(ctx, p.ID, d.types, now); err != nil {
+		return nil, err
+	}
 	got, err := a.Store.EnsureDynamic(ctx, want)
 	if err != nil {
 		return nil, refuse(err, "endpoint not found")

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"convoy"
 	"convoy/internal/id"
 	"convoy/internal/store"
@@ -162,23 +164,35 @@ type eventsInput struct {
 	Sources         []string `query:"sourceId,explode" doc:"Only events from one of these sources"`
 	IdempotencyKey  string   `query:"idempotencyKey"`
 	Owner           string   `query:"ownerId" doc:"Only events delivered to an endpoint of this owner"`
-	BrokerMessageID string   `query:"brokerMessageId" hidden:"true"`
-	Query           string   `query:"query" hidden:"true"`
-	Containing      string   `query:"body" hidden:"true"` // huma takes a field named Body for the body
+	BrokerMessageID string   `query:"brokerMessageId" doc:"Only events that this broker message brought in"`
+	Query           string   `query:"query" doc:"Only events whose id begins with this, or whose idempotency key, type or source's name has it as a part; or, if it is a JSON object, whose payload contains it"`
+	Containing      string   `query:"body" doc:"A JSON object that the payload must contain"` // huma takes a field named Body for the body
 }
 
-// unsupported refuses filters that would otherwise be ignored.
-func (in *eventsInput) unsupported() error {
-	var found problems
-	for _, f := range []struct{ name, value string }{
-		{"brokerMessageId", in.BrokerMessageID}, {"query", in.Query}, {"body", in.Containing},
-	} {
-		if f.value != "" {
-			found.add(f.name, textUnsupported)
+// search is the part of the query that no index answers.
+func (in *eventsInput) search() (store.Search, error) {
+	s := store.Search{Text: in.Query, BrokerMessage: in.BrokerMessageID}
+	if isObject(in.Query) {
+		c, err := store.ParseContainment(in.Query)
+		if err != nil {
+			return s, invalid("query", err.Error())
 		}
+		s.Text, s.Contains = "", append(s.Contains, c)
 	}
-	return found.err()
+	if in.Containing != "" {
+		c, err := store.ParseContainment(in.Containing)
+		switch {
+		case !isObject(in.Containing), err == nil && c.Empty():
+			return s, convoy.E(convoy.Invalid, "body must be a nonempty JSON object")
+		case err != nil:
+			return s, invalid("body", err.Error())
+		}
+		s.Contains = append(s.Contains, c)
+	}
+	return s, nil
 }
+
+func isObject(text string) bool { return gjson.Valid(text) && gjson.Parse(text).IsObject() }
 
 func (a *api) events(ctx context.Context, in *eventsInput) (paged[eventView], error) {
 	var none paged[eventView]
@@ -190,7 +204,8 @@ func (a *api) events(ctx context.Context, in *eventsInput) (paged[eventView], er
 	if err != nil {
 		return none, err
 	}
-	if err := in.unsupported(); err != nil {
+	search, err := in.search()
+	if err != nil {
 		return none, err
 	}
 	from, to, err := in.dates(a.now())
@@ -198,7 +213,7 @@ func (a *api) events(ctx context.Context, in *eventsInput) (paged[eventView], er
 		return none, err
 	}
 	f := store.EventFilter{
-		Project: p.Settings().ID, Endpoints: endpointIDs(in.Endpoints), IdempotencyKey: in.IdempotencyKey, From: from, To: to, Page: page,
+		Project: p.Settings().ID, Endpoints: endpointIDs(in.Endpoints), IdempotencyKey: in.IdempotencyKey, From: from, To: to, Search: search, Page: page,
 	}
 	for _, s := range in.Sources {
 		if s != "" {

@@ -52,6 +52,9 @@ type DeliveryFilter struct {
 	Statuses     []convoy.DeliveryStatus
 	// IdempotencyKey is that of the event.
 	IdempotencyKey string
+	// BrokerMessage is a value of the event's [BrokerMessageHeader]. Of the events
+	// that have it the newest of the window count.
+	BrokerMessage string
 	// From and To bound the time the event was accepted or replayed, both
 	// inclusive, in milliseconds.
 	From, To time.Time
@@ -91,6 +94,17 @@ func (s *Store) deliveries(ctx context.Context, f DeliveryFilter) (Paged[Deliver
 		for _, e := range events {
 			l.branches = append(l.branches, ofEvent(e)...)
 		}
+	case f.BrokerMessage != "":
+		events, err := s.Events(ctx, EventFilter{
+			Project: f.Project, From: f.From, To: f.To, Search: Search{BrokerMessage: f.BrokerMessage}, Page: Page{PerPage: maxBranches / 2},
+		})
+		if err != nil || len(events.Items) == 0 {
+			return Paged[DeliveryDetail]{Items: []DeliveryDetail{}}, err
+		}
+		l.branches = nil
+		for _, e := range events.Items {
+			l.branches = append(l.branches, ofEvent(e.ID)...)
+		}
 	case f.Event != "":
 		l.branches = ofEvent(f.Event)
 	case len(f.Statuses) > 0:
@@ -120,7 +134,7 @@ func deliveryListing(d sqldb.Dialect, f DeliveryFilter) listing {
 		l.where.add("d.event_type = ?", f.Type)
 	}
 	addIn(&l.where, d, "d.status", f.Statuses)
-	if n := len(f.Endpoints); n > 1 && n <= maxBranches && f.Event == "" && f.IdempotencyKey == "" {
+	if n := len(f.Endpoints); n > 1 && n <= maxBranches && f.Event == "" && f.IdempotencyKey == "" && f.BrokerMessage == "" {
 		l.ofEndpoints(d, f.Endpoints)
 	} else {
 		addIn(&l.where, d, "d.endpoint_id", f.Endpoints)

@@ -23,13 +23,14 @@ type EventFilter struct {
 	// From and To bound the time the event was accepted, both inclusive, in
 	// milliseconds.
 	From, To time.Time
+	Search   Search
 	Page     Page
 }
 
 // Events returns a page of a project's events.
 func (s *Store) Events(ctx context.Context, f EventFilter) (Paged[*convoy.Event], error) {
 	q := s.db.Replica()
-	fetch := fetchRows(ctx, q, eventListing(s.db.Dialect(), f), scanEvent)
+	fetch := fetchEvents(ctx, q, eventListing(s.db.Dialect(), f), f.Search.keeper(ctx))
 	if len(f.Endpoints) > 0 {
 		if f.IdempotencyKey == "" {
 			fetch = s.fetchDelivered(ctx, q, f)
@@ -66,6 +67,7 @@ func eventWhere(d sqldb.Dialect, f EventFilter) where {
 		w.add("e.source_id <> ''") // the index's condition
 	}
 	addIn(&w, d, "e.source_id", f.Sources)
+	w.addSearch(d, f.Project, f.Search)
 	return w
 }
 
@@ -80,7 +82,7 @@ func (s *Store) fetchKeyed(ctx context.Context, q sqldb.Querier, f EventFilter) 
 	l.where.args = w.args
 	l.where.add("EXISTS (SELECT 1 FROM deliveries d WHERE " + strings.Join(w.conds, " AND ") + ` AND d.event_id = e.id
 		AND (d.id >= substr(e.id, 1, 10) AND d.id < substr(e.id, 1, 10) || '~' OR ` + replayed + `))`)
-	return fetchRows(ctx, q, l, scanEvent)
+	return fetchEvents(ctx, q, l, f.Search.keeper(ctx))
 }
 
 // fetchDelivered reads the events that have a delivery to one of the endpoints,
@@ -89,14 +91,22 @@ func (s *Store) fetchKeyed(ctx context.Context, q sqldb.Querier, f EventFilter) 
 // carries its event's time, so the endpoint's index has the events in order, but
 // for those of one millisecond.
 func (s *Store) fetchDelivered(ctx context.Context, q sqldb.Querier, f EventFilter) fetcher[*convoy.Event] {
+	keep := f.Search.keeper(ctx)
 	return func(k seek) ([]*convoy.Event, error) {
 		out := []*convoy.Event{}
 		for len(out) < k.limit {
-			ids, err := s.deliveredIDs(ctx, q, f, k)
+			step := k
+			if keep != nil {
+				step.limit = searchChunk
+			}
+			ids, err := s.deliveredIDs(ctx, q, f, step)
 			if err != nil || len(ids) == 0 {
 				return out, err
 			}
 			batch, err := s.eventsByID(ctx, q, slices.Sorted(slices.Values(ids)), eventWhere(s.db.Dialect(), f))
+			if err == nil {
+				batch, err = keepOf(batch, keep)
+			}
 			if err != nil {
 				return nil, err
 			}

@@ -179,9 +179,14 @@ func (w *where) param(a any) string {
 // contains asks for a part of a column whose collation is by byte. Letters of
 // ASCII match in either case, which is what both engines' lower does there.
 func (w *where) contains(column, part string) {
-	if part == "" {
-		return
+	if part != "" {
+		w.add(`lower(`+column+`) LIKE ? ESCAPE '\'`, likePart(part))
 	}
+}
+
+// likePart is the pattern of texts with a part, once the letters of ASCII are in
+// lower case.
+func likePart(part string) string {
 	pattern := []byte{'%'}
 	for _, c := range []byte(part) {
 		switch {
@@ -192,7 +197,7 @@ func (w *where) contains(column, part string) {
 		}
 		pattern = append(pattern, c)
 	}
-	w.add(`lower(`+column+`) LIKE ? ESCAPE '\'`, string(append(pattern, '%')))
+	return string(append(pattern, '%'))
 }
 
 // addIn asks for one of values in a column; no values ask for nothing.

@@ -79,6 +79,7 @@ var cases = map[string]func(t *testing.T, f *Fixture){
 	"Pages":                   pages,
 	"PageEdges":               pageEdges,
 	"EventFilters":            eventFilters,
+	"EventSearch":             eventSearch,
 	"EventsOfEndpoints":       eventsOfEndpoints,
 	"EventsOfEndpointsRandom": eventsOfEndpointsRandom,
 	"DeliveryFilters":         deliveryFilters,

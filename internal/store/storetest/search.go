@@ -1,0 +1,141 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"convoy"
+	"convoy/internal/store"
+)
+
+// eventSearch looks for events by what no index has, in chunks and pages.
+func eventSearch(t *testing.T, f *Fixture) {
+	ctx := t.Context()
+	p := f.Project(t)
+	source, stranger := f.Source(p), f.Source(f.Project(t))
+	source.Name, stranger.Name = "Billing É_1", "Billing of others"
+	ok(t, f.S.CreateSource(ctx, source))
+	ok(t, f.S.CreateSource(ctx, stranger))
+	const n = 250 // more than two chunks
+	events := make([]*convoy.Event, n)
+	for i := range events {
+		e := f.Event(p.ID, f.Now.Add(time.Duration(i)*time.Second))
+		e.Data = fmt.Appendf(nil, `{"n": %d, "deep":{"list":[%d,{"even":%v}]}}`, i, i, i%2 == 0)
+		e.Type, e.SourceID = "invoice.paid", ""
+		events[i] = e
+	}
+	events[3].Type, events[200].Type = "Order%Late", "order_late"
+	events[4].IdempotencyKey, events[5].IdempotencyKey = "KEY-ÄB", "key"
+	events[6].SourceID, events[7].SourceID = source.ID, stranger.ID
+	events[8].Data = []byte(`[1]`)
+	events[9].Headers = map[string][]string{"x-broker-message-id": {"a", `<"7">\`}}
+	events[10].Headers = map[string][]string{"X-Other": {`<"7">\`}}
+	events[11].Headers = map[string][]string{"X-Broker-Message-ID": {`<"7">\`}}
+	f.Append(t, events, f.Delivery(events[20], "x"), f.Delivery(events[21], "x"), f.Delivery(events[11], "x"), f.Delivery(events[9], "y"))
+
+	contains := func(texts ...string) (s store.Search) {
+		for _, text := range texts {
+			c, err := store.ParseContainment(text)
+			ok(t, err)
+			s.Contains = append(s.Contains, c)
+		}
+		return s
+	}
+	everySecond := make([]int, 0, n)
+	for i := n - 2; i >= 0; i -= 2 {
+		if i != 8 {
+			everySecond = append(everySecond, i)
+		}
+	}
+	for name, tt := range map[string]struct {
+		filter store.EventFilter
+		want   []int
+	}{
+		"id":                  {store.EventFilter{Search: store.Search{Text: string(events[17].ID)}}, []int{17}},
+		"id in lower case":    {store.EventFilter{Search: store.Search{Text: lower(string(events[17].ID))}}, []int{17}},
+		"end of an id":        {store.EventFilter{Search: store.Search{Text: string(events[17].ID)[4:]}}, nil},
+		"type":                {store.EventFilter{Search: store.Search{Text: "ORDER"}}, []int{200, 3}},
+		"percent":             {store.EventFilter{Search: store.Search{Text: "r%l"}}, []int{3}},
+		"underscore":          {store.EventFilter{Search: store.Search{Text: "r_L"}}, []int{200}},
+		"quote":               {store.EventFilter{Search: store.Search{Text: `'"\$1?`}}, nil},
+		"key":                 {store.EventFilter{Search: store.Search{Text: "key"}}, []int{5, 4}},
+		"key beyond ASCII":    {store.EventFilter{Search: store.Search{Text: "-Äb"}}, []int{4}},
+		"source":              {store.EventFilter{Search: store.Search{Text: "ling"}}, []int{6}},
+		"source beyond ASCII": {store.EventFilter{Search: store.Search{Text: "É_"}}, []int{6}},
+		"in a window":         {store.EventFilter{To: events[100].CreatedAt, Search: store.Search{Text: "order"}}, []int{3}},
+		"oldest first":        {store.EventFilter{Page: store.Page{Asc: true}, Search: store.Search{Text: "order"}}, []int{3, 200}},
+		"payload":             {store.EventFilter{Search: contains(`{"n":8.0e1}`)}, []int{80}},
+		"payloads":            {store.EventFilter{Search: contains(`{"deep":{"list":[{"even":false}]}}`, `{"n":33}`)}, []int{33}},
+		"neither":             {store.EventFilter{Search: contains(`{"n":34}`, `{"n":33}`)}, nil},
+		"every second":        {store.EventFilter{Page: store.Page{PerPage: n}, Search: contains(`{"deep":{"list":[{"even":true}]}}`)}, everySecond},
+		"text and payload":    {store.EventFilter{Search: store.Search{Text: "order", Contains: contains(`{"n":3}`).Contains}}, []int{3}},
+		"payload and type":    {store.EventFilter{Type: "order_late", Search: contains(`{}`)}, []int{200}},
+		"payload, endpoint":   {store.EventFilter{Endpoints: []convoy.EndpointID{"x"}, Search: contains(`{"n":20}`)}, []int{20}},
+		"text, endpoint":      {store.EventFilter{Endpoints: []convoy.EndpointID{"x"}, Search: store.Search{Text: "voice"}}, []int{21, 20, 11}},
+		"payload, key":        {store.EventFilter{IdempotencyKey: "key", Search: contains(`{"n":5}`)}, []int{5}},
+		"payload, key, none":  {store.EventFilter{IdempotencyKey: "key", Endpoints: []convoy.EndpointID{"x"}, Search: contains(`{"n":5}`)}, nil},
+		"broker message":      {store.EventFilter{Search: store.Search{BrokerMessage: `<"7">\`}}, []int{11, 9}},
+		"another":             {store.EventFilter{Search: store.Search{BrokerMessage: `A`}}, nil},
+		"broker, endpoint":    {store.EventFilter{Endpoints: []convoy.EndpointID{"x"}, Search: store.Search{BrokerMessage: `<"7">\`}}, []int{11}},
+	} {
+		tt.filter.Project = p.ID
+		page, err := f.S.Events(ctx, tt.filter)
+		ok(t, err)
+		want := []string{}
+		for _, i := range tt.want {
+			want = append(want, string(events[i].ID))
+		}
+		if got := listed(page, eventID).Items; !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+
+	// Pages of what is found, there and back.
+	filter := store.EventFilter{Project: p.ID, Page: store.Page{PerPage: 30}, Search: contains(`{"deep":{"list":[{"even":true}]}}`)}
+	var got []int
+	for {
+		page, err := f.S.Events(ctx, filter)
+		ok(t, err)
+		for _, e := range page.Items {
+			got = append(got, slices.IndexFunc(events, func(x *convoy.Event) bool { return x.ID == e.ID }))
+		}
+		if !page.HasNext {
+			break
+		}
+		filter.Page.Cursor = page.NextCursor
+	}
+	if !slices.Equal(got, everySecond) {
+		t.Errorf("pages have %v", got)
+	}
+	filter.Page.Prev = true
+	page, err := f.S.Events(ctx, filter)
+	ok(t, err)
+	if len(page.Items) != 30 || page.Items[29].ID != events[everySecond[119]].ID || !page.HasNext || !page.HasPrev {
+		t.Errorf("the page before has %d events", len(page.Items))
+	}
+
+	deliveries, err := f.S.Deliveries(ctx, store.DeliveryFilter{Project: p.ID, BrokerMessage: `<"7">\`})
+	ok(t, err)
+	if len(deliveries.Items) != 2 || deliveries.Items[0].EventID != events[11].ID || deliveries.Items[1].EventID != events[9].ID {
+		t.Errorf("%d deliveries of a broker message", len(deliveries.Items))
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := f.S.Events(ended, store.EventFilter{Project: p.ID, Search: contains(`{"n":-1}`)}); !errors.Is(err, context.Canceled) {
+		t.Errorf("an ended search: %v", err)
+	}
+}
+
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}

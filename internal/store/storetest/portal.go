@@ -35,7 +35,7 @@ func portalLinks(t *testing.T, f *Fixture) {
 	ok(t, err)
 	same(t, counts, map[string]int{"owner": 1, "somebody": 1})
 	second := make(p.ID)
-	second.Name, second.OwnerID = "Second", "somebody"
+	second.Name, second.OwnerID, second.Endpoints = "Second", "somebody", []convoy.EndpointID{}
 	ok(t, f.S.CreatePortalLink(ctx, second))
 	ok(t, f.S.CreatePortalLink(ctx, make(other.ID)))
 	for _, tt := range []struct {

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -96,14 +97,16 @@ func sameObject(v gjson.Result, operand map[string]any) bool {
 	if !v.IsObject() {
 		return false
 	}
-	n, equal := 0, true
+	equal := true
+	seen := make(map[string]bool, len(operand)) // a document may repeat a name
 	v.ForEach(func(key, value gjson.Result) bool {
-		want, ok := operand[key.String()]
+		name := key.String()
+		want, ok := operand[name]
 		equal = ok && same(value, want)
-		n++
+		seen[name] = true
 		return equal
 	})
-	return equal && n == len(operand)
+	return equal && len(seen) == len(operand)
 }
 
 // ordered compares numbers; nothing else is greater or less.
@@ -137,10 +140,51 @@ func (op *operator) member(v gjson.Result) bool {
 	if v.IsArray() || v.IsObject() {
 		return false
 	}
-	for _, candidate := range op.operand.([]any) {
-		if same(v, candidate) {
-			return true
+	return op.members.has(v)
+}
+
+// set holds scalars, so that asking for one costs no more when there are many.
+type set struct {
+	texts           map[string]bool
+	numbers         []decimal // sorted
+	yes, no, nulled bool
+}
+
+// setOf leaves out arrays and objects, which are no member of anything.
+func setOf(list []any) set {
+	s := set{texts: make(map[string]bool)}
+	for _, item := range list {
+		switch i := item.(type) {
+		case nil:
+			s.nulled = true
+		case bool:
+			s.yes, s.no = s.yes || i, s.no || !i
+		case string:
+			s.texts[i] = true
+		case json.Number:
+			s.numbers = append(s.numbers, parseDecimal(string(i)))
 		}
+	}
+	slices.SortFunc(s.numbers, decimal.compare)
+	return s
+}
+
+func (s *set) has(v gjson.Result) bool {
+	switch v.Type {
+	case gjson.Null:
+		return s.nulled
+	case gjson.True:
+		return s.yes
+	case gjson.False:
+		return s.no
+	case gjson.String:
+		return s.texts[v.Str]
+	case gjson.Number:
+		if len(s.numbers) == 0 {
+			return false
+		}
+		_, ok := slices.BinarySearchFunc(s.numbers, parseDecimal(v.Raw), decimal.compare)
+		return ok
 	}
 	return false
 }
@@ -194,11 +238,7 @@ func compareNumbers(a, b string) int {
 			return 0
 		}
 	}
-	x, y := parseDecimal(a), parseDecimal(b)
-	if x.sign != y.sign {
-		return sign(x.sign - y.sign)
-	}
-	return x.sign * x.magnitude(y)
+	return parseDecimal(a).compare(parseDecimal(b))
 }
 
 // decimal is sign × 0.digits × 10^exponent; digits neither begin nor end with a
@@ -247,6 +287,13 @@ func parseDecimal(s string) decimal {
 		return decimal{}
 	}
 	return d
+}
+
+func (d decimal) compare(o decimal) int {
+	if d.sign != o.sign {
+		return sign(d.sign - o.sign)
+	}
+	return d.sign * d.magnitude(o)
 }
 
 // magnitude compares without sign.

@@ -20,6 +20,27 @@ type Document struct {
 
 	bodyRead, headersRead, queryRead, pathRead bool
 	bodyIs, headersAre, queryIs, pathIs        gjson.Result
+
+	// left is what the match under way may still do; see [maxWork].
+	left int
+}
+
+// maxWork bounds one match: about a second, if a filter and a document are made
+// for each other. It counts what is done and not the time it takes, so that a
+// document always gets the same answer. Its unit is a byte of a document that is
+// looked through; the others are measured in it.
+const (
+	maxWork = 1 << 30
+	// perValue is what a value costs besides its bytes.
+	perValue = 512
+	// perStep is what a regular expression costs for each byte and instruction.
+	perStep = 32
+)
+
+// spend reports whether there is work left for n more.
+func (d *Document) spend(n int) bool {
+	d.left -= n
+	return d.left >= 0
 }
 
 // NewDocument takes an event's payload, a JSON text; its headers; the raw query
@@ -107,25 +128,25 @@ func texts(m map[string][]string) gjson.Result {
 
 // all reports whether a value meets all conditions. text says that it comes from
 // a request's text, where a number is its digits and a repeated name an array.
-func all(nodes []node, root gjson.Result, text bool) bool {
+func (d *Document) all(nodes []node, root gjson.Result, text bool) bool {
 	for i := range nodes {
-		if !nodes[i].met(root, text) {
+		if !d.met(&nodes[i], root, text) {
 			return false
 		}
 	}
 	return true
 }
 
-func (n *node) met(root gjson.Result, text bool) bool {
+func (d *Document) met(n *node, root gjson.Result, text bool) bool {
 	if n.or != nil {
 		for _, alternative := range n.or {
-			if all(alternative, root, text) {
+			if d.all(alternative, root, text) {
 				return true
 			}
 		}
 		return false
 	}
-	q := question{operators: n.operators, text: text}
+	q := question{operators: n.operators, text: text, document: d}
 	if q.ask(root, n.path) {
 		return true
 	}
@@ -137,6 +158,7 @@ type question struct {
 	operators []operator
 	text      bool
 	found     bool
+	document  *Document
 }
 
 // ask looks for path below v: in an object a member whose name is a beginning of
@@ -146,13 +168,16 @@ func (q *question) ask(v gjson.Result, path string) (met bool) {
 	if path == "" {
 		return q.answer(v)
 	}
+	if !q.document.spend(len(v.Raw)) {
+		return false
+	}
 	switch {
 	case v.IsObject():
 		v.ForEach(func(key, value gjson.Result) bool {
 			if rest, ok := below(path, key.String()); ok {
 				met = q.ask(value, rest)
 			}
-			return !met
+			return !met && q.document.spend(perValue)
 		})
 	case v.IsArray():
 		segment, rest, _ := strings.Cut(path, ".")
@@ -160,11 +185,11 @@ func (q *question) ask(v gjson.Result, path string) (met bool) {
 		v.ForEach(func(_, value gjson.Result) bool {
 			if segment == "$" {
 				met = q.ask(value, rest)
-				return !met
+				return !met && q.document.spend(perValue)
 			}
 			if !isIndex(segment, n) {
 				n++
-				return len(segment) <= 10 // no array that fits memory is longer
+				return len(segment) <= 10 && q.document.spend(perValue) // no array that fits memory is longer
 			}
 			met = q.ask(value, rest)
 			return false
@@ -221,7 +246,8 @@ func (q *question) answer(v gjson.Result) bool {
 
 func (q *question) holds(v gjson.Result) bool {
 	for i := range q.operators {
-		if !q.operators[i].holds(v, q.text) {
+		op := &q.operators[i]
+		if !q.document.spend(op.cost(v)) || !op.holds(v, q.text) {
 			return false
 		}
 	}

@@ -6,15 +6,18 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/tidwall/gjson"
+
 	"convoy"
 )
 
-// Bounds of one scope of a filter. They bound what a match costs: each condition
-// reads the document at most once per segment of its path.
+// Bounds of one scope of a filter. With them, the work of a match grows with the
+// document at worst as conditions × depth; [maxWork] bounds that.
 const (
 	maxBytes      = 64 << 10
 	maxConditions = 256
@@ -22,6 +25,9 @@ const (
 	maxSegments = 32
 	// maxRegexp bounds a pattern, in bytes.
 	maxRegexp = 1024
+	// maxInstructions bounds all patterns of a scope once they are compiled: a
+	// few bytes of pattern can ask for megabytes of program.
+	maxInstructions = 4000
 )
 
 // Program is a compiled filter. It does not change, and is safe for concurrent
@@ -54,12 +60,15 @@ func (p *Program) Conditional() bool {
 }
 
 // Match reports whether a document meets every condition. A value of another
-// type than a condition asks for does not meet it; nothing is an error.
+// type than a condition asks for does not meet it; nothing is an error. Nor does
+// a document meet conditions that would take more than [maxWork] to ask.
 func (p *Program) Match(d *Document) bool {
-	return (len(p.headers) == 0 || all(p.headers, d.headerValue(), true)) &&
-		(len(p.query) == 0 || all(p.query, d.queryValue(), true)) &&
-		(len(p.path) == 0 || all(p.path, d.pathValue(), true)) &&
-		(len(p.body) == 0 || all(p.body, d.bodyValue(), false))
+	d.left = maxWork
+	return (len(p.headers) == 0 || d.all(p.headers, d.headerValue(), true)) &&
+		(len(p.query) == 0 || d.all(p.query, d.queryValue(), true)) &&
+		(len(p.path) == 0 || d.all(p.path, d.pathValue(), true)) &&
+		(len(p.body) == 0 || d.all(p.body, d.bodyValue(), false)) &&
+		d.left >= 0
 }
 
 // node is a condition, or several joined.
@@ -73,8 +82,9 @@ type node struct {
 }
 
 type compiler struct {
-	conditions int
-	fold       bool
+	conditions   int
+	instructions int // of the patterns so far
+	fold         bool
 }
 
 // compileScope reads one scope; fold makes the names of fields lower case.
@@ -127,7 +137,7 @@ func (c *compiler) object(object map[string]any, path string) ([]node, error) {
 			if err := c.count(); err != nil {
 				return nil, err
 			}
-			op, err := compileOperator(key, value)
+			op, err := c.operator(key, value)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", path, err)
 			}
@@ -211,6 +221,26 @@ func (c *compiler) join(key string, value any, path string) ([]node, error) {
 	return []node{{or: or}}, nil
 }
 
+// pattern compiles a regular expression, and says how many instructions it has.
+func (c *compiler) pattern(text string) (*regexp.Regexp, int, error) {
+	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return nil, 0, fmt.Errorf("$regex must be a regular expression (RE2): %w", err)
+	}
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return nil, 0, fmt.Errorf("$regex must be a regular expression (RE2): %w", err)
+	}
+	if c.instructions += len(program.Inst); c.instructions > maxInstructions {
+		return nil, 0, fmt.Errorf("$regex is too large: patterns must not compile to more than %d instructions in all", maxInstructions)
+	}
+	pattern, err := regexp.Compile(text)
+	if err != nil {
+		return nil, 0, fmt.Errorf("$regex must be a regular expression (RE2): %w", err)
+	}
+	return pattern, len(program.Inst), nil
+}
+
 func (c *compiler) count() error {
 	if c.conditions++; c.conditions > maxConditions {
 		return fmt.Errorf("must not have more than %d conditions", maxConditions)
@@ -249,10 +279,25 @@ const (
 type operator struct {
 	kind    kind
 	operand any
-	pattern *regexp.Regexp
+	pattern *regexp.Regexp // of $regex
+	members set            // of $in and $nin with an array
+	// instructions of the pattern.
+	instructions int
 }
 
-func compileOperator(name string, operand any) (operator, error) {
+// cost is what it takes at worst to ask a value.
+func (op *operator) cost(v gjson.Result) int {
+	n := len(v.Raw)
+	switch {
+	case v.Type == gjson.JSON:
+		return n + perValue*(1+strings.Count(v.Raw, ","))
+	case op.kind == opRegex:
+		return n * op.instructions * perStep
+	}
+	return n
+}
+
+func (c *compiler) operator(name string, operand any) (operator, error) {
 	op := operator{kind: kind(name), operand: operand}
 	switch op.kind {
 	case opEq, opNeq:
@@ -261,8 +306,10 @@ func compileOperator(name string, operand any) (operator, error) {
 			return op, fmt.Errorf("%s must be a number", name)
 		}
 	case opIn, opNin:
-		switch operand.(type) {
-		case []any, string:
+		switch operand := operand.(type) {
+		case []any:
+			op.members = setOf(operand)
+		case string:
 		default:
 			return op, fmt.Errorf("%s must be an array, or a string that an array must have", name)
 		}
@@ -271,11 +318,10 @@ func compileOperator(name string, operand any) (operator, error) {
 		if !ok || len(text) > maxRegexp {
 			return op, fmt.Errorf("$regex must be a string of at most %d bytes", maxRegexp)
 		}
-		pattern, err := regexp.Compile(text)
-		if err != nil {
-			return op, fmt.Errorf("$regex must be a regular expression (RE2): %w", err)
+		var err error
+		if op.pattern, op.instructions, err = c.pattern(text); err != nil {
+			return op, err
 		}
-		op.pattern = pattern
 	case opExists:
 		if _, ok := operand.(bool); !ok {
 			return op, fmt.Errorf("$exist must be true or false")

@@ -7,14 +7,19 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
 	"convoy"
 )
 
-func compile(t testing.TB, body string) *Program {
+// fataler is a test of package testing or rapid.
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+func compile(t fataler, body string) *Program {
 	t.Helper()
 	p, err := Compile(&convoy.Filter{Body: json.RawMessage(body)})
 	if err != nil {
@@ -69,6 +74,7 @@ func TestBody(t *testing.T) {
 		{`{"a":{}}`, `{"a":{}}`, true},
 		{`{"a":{"$eq":{"b":[1,{"c":null}]}}}`, `{"a":{"b":[1.0,{"c":null}]}}`, true},
 		{`{"a":{"$eq":{"b":1}}}`, `{"a":{"b":1,"c":2}}`, false},
+		{`{"a":{"$eq":{"b":1,"c":1}}}`, `{"a":{"b":1,"b":1}}`, false},
 		{`{"a":{"$eq":9007199254740993}}`, `{"a":9007199254740992}`, false},
 		{`{"a":{"$neq":"x"}}`, `{"a":"y"}`, true},
 		{`{"a":{"$neq":"x"}}`, `{"a":"x"}`, false},
@@ -214,15 +220,17 @@ func TestCompileRefuses(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat(`{"a":`, 40) + `1` + strings.Repeat(`}`, 40)
 	for filter, want := range map[string]string{
-		`{`:                      "body: must be JSON: ",
-		`{} {}`:                  "body: must be one JSON object",
-		`[]`:                     "body: must be a JSON object",
-		`{"a":"` + "\xff" + `"}`: "body: must be valid UTF-8",
-		`{"a":{"$foo":1}}`:       "body: a: unknown operator $foo, must be $eq, ",
-		`{"$gt":1}`:              "body: $gt must be below a field",
-		`{"a":{"$gt":"1"}}`:      "body: a: $gt must be a number",
-		`{"a":{"$in":1}}`:        "body: a: $in must be an array, or a string that an array must have",
-		`{"a":{"$regex":"("}}`:   "body: a: $regex must be a regular expression (RE2): ",
+		`{`:                                    "body: must be JSON: ",
+		`{} {}`:                                "body: must be one JSON object",
+		`[]`:                                   "body: must be a JSON object",
+		`{"a":"` + "\xff" + `"}`:               "body: must be valid UTF-8",
+		`{"a":{"$foo":1}}`:                     "body: a: unknown operator $foo, must be $eq, ",
+		`{"$gt":1}`:                            "body: $gt must be below a field",
+		`{"a":{"$gt":"1"}}`:                    "body: a: $gt must be a number",
+		`{"a":{"$in":1}}`:                      "body: a: $in must be an array, or a string that an array must have",
+		`{"a":{"$regex":"("}}`:                 "body: a: $regex must be a regular expression (RE2): ",
+		`{"a":{"$regex":"(?:abcdefgh){900}"}}`: "body: a: $regex is too large: patterns must not compile to more than 4000 instructions in all",
+		`{"a":{"$regex":"x{900}"},"$or":[{"b":{"$regex":"x{900}"}},{"b":{"$regex":"x{900}"}},{"b":{"$regex":"x{900}"}},{"b":{"$regex":"x{900}"}}]}`: "body: a: $regex is too large: ",
 		`{"a":{"$regex":1}}`:     "body: a: $regex must be a string of at most 1024 bytes",
 		`{"a":{"$exist":"yes"}}`: "body: a: $exist must be true or false",
 		`{"$or":{}}`:             "body: $or must be an array of filters",
@@ -266,13 +274,43 @@ func TestHostileDocuments(t *testing.T) {
 		"keys with $":          {`{"a":1}`, `{"$or":[1],"$ref":{"$gt":"x"},"a":1}`, true},
 		"a regular expression": {`{"s":{"$regex":"^(a+)+$"}}`, `{"s":"` + strings.Repeat("a", 100_000) + `b"}`, false},
 	} {
-		start := time.Now()
+		d := NewDocument([]byte(tt.body), nil, "", "")
+		if got := compile(t, tt.filter).Match(d); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+		if spent := maxWork - d.left; spent > 500*len(tt.body) {
+			t.Errorf("%s: %d for %d bytes", name, spent, len(tt.body))
+		}
+	}
+}
+
+// What would take too long to ask does not match, whatever the answer were.
+func TestMatchIsBounded(t *testing.T) {
+	t.Parallel()
+	numbers := "[" + strings.Repeat("5,", 100_000) + "5]"
+	text := strings.Repeat("ab", 100_000)
+	many := strings.TrimSuffix(strings.Repeat(`{"a.$":{"$lt":0}},`, 100), ",")
+	nested := strings.Repeat(`{"a":`, 30) + `{"pad":"` + strings.Repeat("x", 1<<20) + `"}` + strings.Repeat(`}`, 30)
+	for name, tt := range map[string]struct {
+		filter, body string
+		want         bool
+	}{
+		"conditions":                    {`{"$or":[` + many + `]}`, `{"a":` + numbers + `}`, false},
+		"one of them":                   {`{"$or":[{"a.$":{"$lt":0}},{"a.$":5}]}`, `{"a":` + numbers + `}`, true},
+		"no comfort in what is missing": {`{"$or":[` + many + `,{"z":{"$exist":false}}]}`, `{"a":` + numbers + `}`, false},
+		"members":                       {`{"a.$":{"$in":[` + strings.Repeat("-1,", 20_000) + `-2]}}`, `{"a":` + numbers + `}`, false},
+		"a large pattern":               {`{"a":{"$regex":"[ab]{900}x|b"}}`, `{"a":"` + text + `"}`, false},
+		"a small pattern":               {`{"a":{"$regex":"b$"}}`, `{"a":"` + text + `"}`, true},
+		"deep":                          {`{"` + strings.Repeat("a.", 30) + `pad":{"$exist":true}}`, nested, true},
+	} {
 		if got := matches(t, tt.filter, tt.body); got != tt.want {
 			t.Errorf("%s: %v", name, got)
 		}
-		if d := time.Since(start); d > 5*time.Second {
-			t.Errorf("%s: took %v", name, d)
-		}
+	}
+	// What one match has spent is not missing in the next.
+	d := NewDocument([]byte(`{"a":`+numbers+`}`), nil, "", "")
+	if compile(t, `{"$or":[`+many+`]}`).Match(d) || !compile(t, `{"a.$":5}`).Match(d) {
+		t.Error("a match is charged to the next")
 	}
 }
 

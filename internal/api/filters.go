@@ -13,6 +13,7 @@ import (
 	"convoy"
 	"convoy/internal/filter"
 	"convoy/internal/id"
+	"convoy/internal/store"
 )
 
 // filterView is a filter as clients see it: its conditions with dotted names, and
@@ -40,25 +41,33 @@ func viewFilter(s convoy.SubscriptionID, f *convoy.Filter) filterView {
 	}
 }
 
-// flatten joins the names of nested objects with dots; arrays stay as they are.
+// flatten joins the names of nested objects with dots. What an operator is given
+// stays as it is; so does a filter that says the same field twice, which has no
+// other form.
 func flatten(text json.RawMessage) conditions {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(text, &object); err != nil || len(object) == 0 {
 		return nil
 	}
-	flat := make(map[string]json.RawMessage, len(object))
+	flat, twice := make(map[string]json.RawMessage, len(object)), false
 	var walk func(prefix string, object map[string]json.RawMessage)
 	walk = func(prefix string, object map[string]json.RawMessage) {
 		for name, value := range object {
 			var inner map[string]json.RawMessage
-			if value[0] == '{' && json.Unmarshal(value, &inner) == nil && len(inner) > 0 {
+			last := name[strings.LastIndexByte(name, '.')+1:]
+			if value[0] == '{' && !filter.Operator(last) && json.Unmarshal(value, &inner) == nil && len(inner) > 0 {
 				walk(prefix+name+".", inner)
 				continue
 			}
+			_, taken := flat[prefix+name]
+			twice = twice || taken
 			flat[prefix+name] = value
 		}
 	}
 	walk("", object)
+	if twice {
+		flat = object
+	}
 	b, err := encode(flat)
 	if err != nil {
 		return nil // it has just been decoded
@@ -218,9 +227,15 @@ func (a *api) changeFilters(ctx context.Context, in *SubscriptionPath, change fu
 		return err
 	}
 	now := a.now()
-	_, err = a.Store.ChangeSubscription(ctx, s.ProjectID, s.ID, func(s *convoy.Subscription) error {
-		s.UpdatedAt = now
-		return change(s)
+	_, err = a.Store.ChangeSubscription(ctx, store.SubscriptionChange{
+		Project: s.ProjectID, Subscription: s.ID,
+		Edit: func(s *convoy.Subscription) error {
+			s.UpdatedAt = now
+			if err := change(s); err != nil {
+				return err
+			}
+			return checkFilters(s.Filters)
+		},
 	})
 	if err != nil {
 		return err

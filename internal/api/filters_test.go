@@ -1,9 +1,13 @@
 package api
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
+	"convoy"
+	"convoy/internal/filter"
 	"convoy/internal/store/sqldb"
 )
 
@@ -119,6 +123,46 @@ func TestFilterTests(t *testing.T) {
 	} {
 		f.want(call{method: "POST", path: "subscriptions/test_filter", body: body}, 400, message)
 	}
+}
+
+// What is shown with dotted names asks the same, or is shown as it is.
+func TestFlatten(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		``: ``, `{}`: ``,
+		`{"b":{"c":{"$gt":1,"$lt":5},"d":{}},"a":[{"x":1}]}`: `{"a":[{"x":1}],"b.c.$gt":1,"b.c.$lt":5,"b.d":{}}`,
+		`{"a":{"$eq":{"b":{"c":1}}}}`:                        `{"a.$eq":{"b":{"c":1}}}`,
+		`{"a.b.$eq":{"c":1}}`:                                `{"a.b.$eq":{"c":1}}`,
+		`{"a":{"$":{"k":1}},"$":{"b":1}}`:                    `{"$.b":1,"a.$.k":1}`,
+		`{"a":{"$or":[{"b":1},{"$eq":{"c":1}}]}}`:            `{"a.$or":[{"b":1},{"$eq":{"c":1}}]}`,
+		`{"a.b":1, "a":{"b":2}}`:                             `{"a":{"b":2},"a.b":1}`,
+	} {
+		got := flatten(json.RawMessage(given))
+		if string(got) != want || string(flatten(json.RawMessage(got))) != want {
+			t.Errorf("%s: %s, want %s", given, got, want)
+		}
+		if _, err := filter.Compile(&convoy.Filter{Body: json.RawMessage(got)}); err != nil {
+			t.Errorf("%s: %v", got, err)
+		}
+	}
+}
+
+func TestFiltersAreBounded(t *testing.T) {
+	t.Parallel()
+	f := setup(t, openSQLite(t))
+	var s subscriptionView
+	f.want(call{method: "POST", path: "subscriptions", body: `{"name":"a","endpoint_id":"` + string(f.endpoint("a")) + `"}`}, 201, "Subscription created successfully").data(t, &s)
+	long := `{"a":"` + strings.Repeat("x", 60<<10) + `"}`
+	var types []string
+	for i := range 17 {
+		types = append(types, fmt.Sprintf(`"t%d"`, i))
+	}
+	const refused = "filter:the filters of a subscription must not have more than 1048576 bytes together"
+	one := "subscriptions/" + string(s.UID)
+	f.want(call{method: "PUT", path: one, body: `{"filter_config":{"event_types":[` + strings.Join(types, ",") + `,"more"],"filter":{"body":` + long + `}}}`}, 400, refused)
+	f.want(call{method: "PUT", path: one, body: `{"filter_config":{"event_types":[` + strings.Join(types, ",") + `],"filter":{"body":` + long + `}}}`}, 202, "Subscription updated successfully")
+	f.want(call{method: "POST", path: one + "/filters", body: `{"event_type":"more","query":` + long + `}`}, 400, refused)
+	f.want(call{method: "POST", path: one + "/filters", body: `{"event_type":"more","query":{}}`}, 201, "Filter created successfully")
 }
 
 func TestFilterRefuses(t *testing.T) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"reflect"
@@ -296,8 +297,10 @@ func (q *subscriptionRequest) apply(s *convoy.Subscription, p *convoy.Project, n
 			s.RateLimit.Duration = l.Duration
 		}
 	}
-	if c := q.AlertConfig; c != nil && c.Count > 0 {
-		s.Alert.Count = c.Count
+	if c := q.AlertConfig; c != nil {
+		if c.Count > 0 {
+			s.Alert.Count = c.Count
+		}
 		if d, err := time.ParseDuration(c.Threshold); err == nil {
 			s.Alert.Threshold = d
 		}
@@ -306,7 +309,8 @@ func (q *subscriptionRequest) apply(s *convoy.Subscription, p *convoy.Project, n
 }
 
 // apply makes one filter of each event type. Conditions replace those of all
-// filters; without any, a new type takes over the first filter's.
+// filters, unless they are what the subscription shows: who sends back what it
+// has read changes nothing. A new type takes over the first filter's.
 func (f *filterRequest) apply(s *convoy.Subscription, now time.Time) error {
 	if f == nil {
 		return nil
@@ -316,7 +320,7 @@ func (f *filterRequest) apply(s *convoy.Subscription, now time.Time) error {
 		first = s.Filters[0]
 	}
 	wanted := f.Filter.filter()
-	asked := wanted.Conditional()
+	asked := wanted.Conditional() && !alike(&wanted, &first)
 	if asked {
 		first = wanted
 	}
@@ -329,6 +333,27 @@ func (f *filterRequest) apply(s *convoy.Subscription, now time.Time) error {
 		if asked || !has(old, row.EventType) {
 			row.Body, row.Headers, row.Query, row.Path = first.Body, first.Headers, first.Query, first.Path
 		}
+	}
+	return checkFilters(s.Filters)
+}
+
+// alike reports whether two filters are shown with the same conditions.
+func alike(a, b *convoy.Filter) bool {
+	same := func(a, b json.RawMessage) bool { return bytes.Equal(flatten(a), flatten(b)) }
+	return same(a.Body, b.Body) && same(a.Headers, b.Headers) && same(a.Query, b.Query) && same(a.Path, b.Path)
+}
+
+// maxFilters bounds the conditions of all filters of a subscription, in bytes:
+// they are one document, which routing holds in memory.
+const maxFilters = 1 << 20
+
+func checkFilters(filters []convoy.Filter) error {
+	n := 0
+	for i := range filters {
+		n += len(filters[i].Body) + len(filters[i].Headers) + len(filters[i].Query) + len(filters[i].Path)
+	}
+	if n > maxFilters {
+		return invalid("filter", "the filters of a subscription must not have more than "+itoa(maxFilters)+" bytes together")
 	}
 	return nil
 }

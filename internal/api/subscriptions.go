@@ -77,7 +77,8 @@ type filterConfigView struct {
 }
 
 // filterContents are the conditions of a subscription's first filter; those of the
-// others are shown by its filters.
+// others are shown by its filters. Names are joined by dots, but in the answer to
+// a create, which shows what was sent.
 type filterContents struct {
 	Flattened bool       `json:"is_flattened"`
 	Headers   conditions `json:"headers"`
@@ -86,20 +87,24 @@ type filterContents struct {
 	Path      conditions `json:"path"`
 }
 
-func viewContents(filters []convoy.Filter) filterContents {
+func viewContents(filters []convoy.Filter, created bool) filterContents {
 	var f convoy.Filter
 	if len(filters) > 0 {
 		f = filters[0]
+	}
+	if created {
+		return filterContents{Headers: conditions(f.Headers), Body: conditions(f.Body), Query: conditions(f.Query), Path: conditions(f.Path)}
 	}
 	return filterContents{
 		Flattened: f.Conditional(), Headers: flatten(f.Headers), Body: flatten(f.Body), Query: flatten(f.Query), Path: flatten(f.Path),
 	}
 }
 
-// viewSubscription shows s with its endpoint, unless p is nil.
+// viewSubscription shows s with its endpoint and source; p is nil in the answer
+// to a create, which has neither.
 func viewSubscription(s *convoy.Subscription, p *catalog.Project) subscriptionView {
 	v := subscriptionView{
-		UID: s.ID, Name: s.Name, Type: "api", ProjectID: s.ProjectID, FilterConfig: filterConfigView{EventTypes: s.EventTypes(), Filter: viewContents(s.Filters)},
+		UID: s.ID, Name: s.Name, Type: "api", ProjectID: s.ProjectID, FilterConfig: filterConfigView{EventTypes: s.EventTypes(), Filter: viewContents(s.Filters, p == nil)},
 		Mode: s.Mode, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, DeletedAt: nullTime(s.DeletedAt),
 	}
 	if s.Function != "" {
@@ -311,53 +316,35 @@ func (a *api) updateSubscription(ctx context.Context, in *updateSubscriptionInpu
 	if err := a.checkSource(ctx, s.ProjectID, req.SourceID); err != nil {
 		return none, err
 	}
-	moved := convoy.EndpointID(req.EndpointID)
-	if moved != "" && moved != s.EndpointID {
-		if err := a.mayMove(ctx, p.Settings(), moved); err != nil {
-			return none, err
-		}
+	// gone is the message for what is not there: the subscription, until it is found.
+	gone := missing
+	const noEndpoint = "failed to find endpoint by id: the endpoint may not belong to project"
+	if req.EndpointID != "" && !id.Valid(req.EndpointID) {
+		return none, convoy.E(convoy.Invalid, noEndpoint)
 	}
 	now := a.now()
 	if err := a.Store.EnsureEventTypes(ctx, s.ProjectID, req.FilterConfig.eventTypes(), now); err != nil {
 		return none, err
 	}
-	s, err = a.Store.ChangeSubscription(ctx, s.ProjectID, s.ID, func(s *convoy.Subscription) error {
-		if moved != "" {
-			s.EndpointID = moved
-		}
-		s.UpdatedAt = now
-		return req.apply(s, p.Settings(), now)
+	s, err = a.Store.ChangeSubscription(ctx, store.SubscriptionChange{
+		Project: s.ProjectID, Subscription: s.ID, Shared: p.Settings().Config.MultipleEndpointSubscriptions,
+		Edit: func(s *convoy.Subscription) error {
+			gone = noEndpoint
+			if req.EndpointID != "" {
+				s.EndpointID = convoy.EndpointID(req.EndpointID)
+			}
+			s.UpdatedAt = now
+			return req.apply(s, p.Settings(), now)
+		},
 	})
 	if err != nil {
-		return none, refuse(err, missing)
+		return none, refuse(err, gone)
 	}
 	a.changed(ctx, s.ProjectID)
 	if p, err = a.Catalog.Project(ctx, s.ProjectID); err != nil {
 		return none, refuse(err, "project not found")
 	}
 	return viewSubscription(s, p), nil
-}
-
-// mayMove refuses to move a subscription to an endpoint that does not exist or
-// may have no further one.
-func (a *api) mayMove(ctx context.Context, p *convoy.Project, to convoy.EndpointID) error {
-	const missing = "failed to find endpoint by id: the endpoint may not belong to project"
-	if !id.Valid(string(to)) {
-		return convoy.E(convoy.Invalid, missing)
-	}
-	if _, err := a.Store.Endpoint(ctx, p.ID, to); err != nil {
-		return refuse(err, missing)
-	}
-	if p.Config.MultipleEndpointSubscriptions {
-		return nil
-	}
-	others, err := a.Store.Subscriptions(ctx, store.SubscriptionFilter{
-		Project: p.ID, Endpoints: []convoy.EndpointID{to}, Page: store.Page{PerPage: 1},
-	})
-	if err == nil && len(others.Items) > 0 {
-		err = errSubscribed
-	}
-	return err
 }
 
 func (a *api) deleteSubscription(ctx context.Context, in *SubscriptionPath) (none, error) {

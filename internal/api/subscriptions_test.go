@@ -144,6 +144,19 @@ func TestSubscriptionSettings(t *testing.T) {
 				t.Errorf("filter of %s: %s %s", row.EventType, row.Body, row.Headers)
 			}
 		}
+		// What is shown changes nothing when it is sent back, though the filters differ.
+		f.want(call{method: "PUT", path: one + "/filters/" + string(rows[1].UID), body: `{"body":{"own":1}}`}, 200, "Filter updated successfully")
+		shown := f.want(call{path: one}, 200, "Subscription fetched successfully").body
+		shown = shown[strings.Index(shown, `"filter_config":`)+len(`"filter_config":`) : strings.Index(shown, `,"rate_limit_config"`)]
+		f.want(call{method: "PUT", path: one, body: `{"filter_config":` + shown + `}`}, 202, "Subscription updated successfully")
+		f.want(call{path: one + "/filters"}, 200, "Filters retrieved successfully").data(t, &rows)
+		if string(rows[0].Body) != `{"data.amount.$gt":20}` || string(rows[1].Body) != `{"own":1}` {
+			t.Errorf("after sending %s: %+v", shown, rows)
+		}
+		f.want(call{method: "PUT", path: one, body: `{"alert_config":{"threshold":"2h"}}`}, 202, "Subscription updated successfully").data(t, &s)
+		if *s.AlertConfig != (alertView{5, "2h0m0s"}) {
+			t.Errorf("alert %+v", s.AlertConfig)
+		}
 		// A type that is added takes over the conditions.
 		f.want(call{method: "PUT", path: one, body: `{"filter_config":{"event_types":["invoice.paid","new"]}}`}, 202, "Subscription updated successfully")
 		f.want(call{path: one + "/filters"}, 200, "Filters retrieved successfully").data(t, &rows)

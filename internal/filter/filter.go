@@ -130,7 +130,7 @@ func (c *compiler) object(object map[string]any, path string) ([]node, error) {
 				return nil, err
 			}
 			nodes = append(nodes, n...)
-		case strings.HasPrefix(key, "$") && key != "$" && !strings.HasPrefix(key, "$."):
+		case Operator(key):
 			if path == "" {
 				return nil, fmt.Errorf("%s must be below a field", key)
 			}
@@ -154,6 +154,12 @@ func (c *compiler) object(object map[string]any, path string) ([]node, error) {
 		nodes = append(nodes, node{path: path, operators: here})
 	}
 	return nodes, nil
+}
+
+// Operator reports whether a name in a filter is an operator's, known or not;
+// "$" and what begins with "$." are fields.
+func Operator(name string) bool {
+	return strings.HasPrefix(name, "$") && name != "$" && !strings.HasPrefix(name, "$.")
 }
 
 // field compiles a member of an object.

@@ -97,14 +97,8 @@ func (s *Store) CreateSubscription(ctx context.Context, sub *convoy.Subscription
 // the endpoint ends with one.
 func (s *Store) EnsureSubscription(ctx context.Context, sub *convoy.Subscription) (created bool, err error) {
 	err = s.db.Write(ctx, func(tx sqldb.Tx) error {
-		// Who asks second waits for the lock here, so the count that follows
-		// includes what the first has committed.
-		var status convoy.EndpointStatus
-		if err := s.lockEndpoint(ctx, tx, sub.ProjectID, sub.EndpointID).Scan(&status); err != nil {
-			return found(err, endpointMissing)
-		}
-		var n int
-		if err := tx.QueryRow(ctx, `SELECT count(*) FROM subscriptions WHERE endpoint_id = $1 AND deleted_at = 0`, sub.EndpointID).Scan(&n); err != nil {
+		n, err := s.subscribed(ctx, tx, sub)
+		if err != nil {
 			return err
 		}
 		created = n == 0
@@ -117,6 +111,19 @@ func (s *Store) EnsureSubscription(ctx context.Context, sub *convoy.Subscription
 		return false, fmt.Errorf("ensure subscription: %w", err)
 	}
 	return created, nil
+}
+
+// subscribed counts the other subscriptions of sub's endpoint. Who asks second
+// waits for the lock of the endpoint, so that the count includes what the first
+// has committed.
+func (s *Store) subscribed(ctx context.Context, tx sqldb.Tx, sub *convoy.Subscription) (n int, err error) {
+	var status convoy.EndpointStatus
+	if err := s.lockEndpoint(ctx, tx, sub.ProjectID, sub.EndpointID).Scan(&status); err != nil {
+		return 0, found(err, endpointMissing)
+	}
+	err = tx.QueryRow(ctx, `SELECT count(*) FROM subscriptions WHERE endpoint_id = $1 AND id <> $2 AND deleted_at = 0`,
+		sub.EndpointID, sub.ID).Scan(&n)
+	return n, err
 }
 
 func insertSubscription(ctx context.Context, tx sqldb.Tx, sub *convoy.Subscription) error {
@@ -186,20 +193,38 @@ func (s *Store) UpdateSubscription(ctx context.Context, sub *convoy.Subscription
 	return nil
 }
 
-// ChangeSubscription reads a subscription, lets change edit it, and writes it;
-// nobody else writes it meanwhile. An error of change is returned as it is, and
-// nothing is written.
-func (s *Store) ChangeSubscription(ctx context.Context, project convoy.ProjectID, id convoy.SubscriptionID,
-	change func(*convoy.Subscription) error,
-) (sub *convoy.Subscription, err error) {
+// SubscriptionChange edits one subscription.
+type SubscriptionChange struct {
+	Project      convoy.ProjectID
+	Subscription convoy.SubscriptionID
+	// Shared allows to move it to an endpoint that has others.
+	Shared bool
+	Edit   func(*convoy.Subscription) error
+}
+
+// ChangeSubscription reads a subscription, lets c edit it, and writes it; nobody
+// else writes it meanwhile. An error of Edit is returned as it is, and nothing is
+// written. A subscription that is moved needs an endpoint that exists
+// (convoy.NotFound) and, unless they are shared, has no other (convoy.Conflict).
+func (s *Store) ChangeSubscription(ctx context.Context, c SubscriptionChange) (sub *convoy.Subscription, err error) {
 	err = s.db.Write(ctx, func(tx sqldb.Tx) error {
 		sub, err = scanSubscription(tx.QueryRow(ctx, `SELECT `+subscriptionCols+` FROM subscriptions s
-			WHERE s.id = $1 AND s.project_id = $2 AND s.deleted_at = 0`+s.db.Dialect().ForUpdate(), id, project))
+			WHERE s.id = $1 AND s.project_id = $2 AND s.deleted_at = 0`+s.db.Dialect().ForUpdate(), c.Subscription, c.Project))
 		if err := found(err, subscriptionMissing); err != nil {
 			return err
 		}
-		if err := change(sub); err != nil {
+		from := sub.EndpointID
+		if err := c.Edit(sub); err != nil {
 			return err
+		}
+		if sub.EndpointID != from {
+			n, err := s.subscribed(ctx, tx, sub)
+			if err == nil && n > 0 && !c.Shared {
+				err = convoy.E(convoy.Conflict, "a subscription for this endpoint already exists")
+			}
+			if err != nil {
+				return err
+			}
 		}
 		return updateSubscription(ctx, tx, sub)
 	})

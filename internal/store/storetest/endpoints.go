@@ -269,11 +269,14 @@ func subscriptions(t *testing.T, f *Fixture) {
 	ok(t, f.S.DeleteSubscription(ctx, p.ID, subs[0].ID, f.Now))
 	refused(t, f.S.DeleteSubscription(ctx, p.ID, subs[0].ID, f.Now), convoy.NotFound, "subscription not found")
 	refused(t, f.S.UpdateSubscription(ctx, subs[0]), convoy.NotFound, "subscription not found")
-	_, err = f.S.ChangeSubscription(ctx, p.ID, subs[0].ID, func(*convoy.Subscription) error { return nil })
+	edit := func(id convoy.SubscriptionID, edit func(*convoy.Subscription) error) (*convoy.Subscription, error) {
+		return f.S.ChangeSubscription(ctx, store.SubscriptionChange{Project: p.ID, Subscription: id, Edit: edit})
+	}
+	_, err = edit(subs[0].ID, func(*convoy.Subscription) error { return nil })
 	refused(t, err, convoy.NotFound, "subscription not found")
 	// Changes at once do not overwrite each other.
 	together(8, func(i int) error {
-		_, err := f.S.ChangeSubscription(ctx, p.ID, subs[2].ID, func(s *convoy.Subscription) error {
+		_, err := edit(subs[2].ID, func(s *convoy.Subscription) error {
 			s.RateLimit.Count++
 			return nil
 		})
@@ -281,7 +284,7 @@ func subscriptions(t *testing.T, f *Fixture) {
 		return err
 	})
 	no := convoy.E(convoy.Invalid, "no")
-	left, err := f.S.ChangeSubscription(ctx, p.ID, subs[2].ID, func(s *convoy.Subscription) error {
+	left, err := edit(subs[2].ID, func(s *convoy.Subscription) error {
 		s.RateLimit.Count = 1000
 		return no
 	})
@@ -295,6 +298,59 @@ func subscriptions(t *testing.T, f *Fixture) {
 	all, err = f.S.AllSubscriptions(ctx, p.ID)
 	ok(t, err)
 	same(t, all, subs[1:3])
+}
+
+// moveSubscription moves many to one endpoint at once: one arrives, unless they
+// may share it.
+func moveSubscription(t *testing.T, f *Fixture) {
+	ctx := t.Context()
+	p := f.Project(t)
+	to := f.Endpoint(t, p)
+	stores := []*store.Store{f.S, store.New(f.DB)}
+	subs := make([]*convoy.Subscription, 6)
+	for i := range subs {
+		subs[i] = f.Subscription(f.Endpoint(t, p))
+		ok(t, f.S.CreateSubscription(ctx, subs[i]))
+	}
+	move := func(i int, to convoy.EndpointID, shared bool) error {
+		_, err := stores[i%len(stores)].ChangeSubscription(ctx, store.SubscriptionChange{
+			Project: p.ID, Subscription: subs[i].ID, Shared: shared,
+			Edit: func(s *convoy.Subscription) error {
+				s.EndpointID = to
+				return nil
+			},
+		})
+		return err
+	}
+	arrived := 0
+	for _, err := range together(len(subs), func(i int) error { return move(i, to.ID, false) }) {
+		if err == nil {
+			arrived++
+			continue
+		}
+		refused(t, err, convoy.Conflict, "a subscription for this endpoint already exists")
+	}
+	there := func() int {
+		n := 0
+		all, err := f.S.AllSubscriptions(ctx, p.ID)
+		ok(t, err)
+		for _, s := range all {
+			if s.EndpointID == to.ID {
+				n++
+			}
+		}
+		return n
+	}
+	if arrived != 1 || there() != 1 {
+		t.Fatalf("%d moves succeeded, %d subscriptions are there, want 1", arrived, there())
+	}
+	for _, err := range together(len(subs), func(i int) error { return move(i, to.ID, true) }) {
+		ok(t, err)
+	}
+	if there() != len(subs) {
+		t.Fatalf("%d subscriptions share the endpoint", there())
+	}
+	refused(t, move(0, convoy.EndpointID(f.ID(f.Now)), true), convoy.NotFound, "endpoint not found")
 }
 
 func ensureSubscription(t *testing.T, f *Fixture) {

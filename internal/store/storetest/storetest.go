@@ -40,6 +40,7 @@ var cases = map[string]func(t *testing.T, f *Fixture){
 	"PortalLinks":             portalLinks,
 	"Subscriptions":           subscriptions,
 	"EnsureSubscription":      ensureSubscription,
+	"MoveSubscription":        moveSubscription,
 	"EventTypes":              eventTypes,
 	"EnsureEventTypes":        ensureEventTypes,
 	"EnsureEventTypesRace":    ensureEventTypesRace,

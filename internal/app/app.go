@@ -79,11 +79,13 @@ type process struct {
 	metrics *telemetry.Metrics
 	engines *engines
 
-	catalog   *catalog.Catalog
-	guard     *guard.Policy
-	functions *function.Cache
-	deliverer *deliver.Deliverer
-	stages    []run.Stage
+	catalog *catalog.Catalog
+	guard   *guard.Policy
+	// functions are those of subscriptions; tried are those that people save and
+	// try out, which must not keep deliveries waiting.
+	functions, tried *function.Cache
+	deliverer        *deliver.Deliverer
+	stages           []run.Stage
 }
 
 func (p *process) log(service string) *slog.Logger { return p.Log.With("svc", service) }
@@ -99,6 +101,8 @@ func (p *process) run(ctx context.Context) error {
 	p.guard = guard.New(guard.Config{Allow: p.Config.Dispatcher.AllowList, Block: p.Config.Dispatcher.BlockList})
 	p.functions = function.New(function.Config{Command: p.Functions})
 	defer p.functions.Close()
+	p.tried = function.New(function.Config{Command: p.Functions, Processes: 2})
+	defer p.tried.Close()
 	p.stages = append(p.stages, e.stages...)
 
 	push := pusher{queue: e.queue, log: p.log("intake")}

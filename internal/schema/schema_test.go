@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"convoy"
@@ -101,14 +100,8 @@ func TestCostly(t *testing.T) {
 			t.Errorf("%s: %v", tc.name, err)
 			continue
 		}
-		begin := time.Now()
 		if got := s.Check([]byte(tc.data)); got != tc.want {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
-		}
-		if took := time.Since(begin); took > 10*time.Second { // far from what it would be
-			t.Errorf("%s took %v", tc.name, took)
-		} else {
-			t.Log(tc.name, took)
 		}
 	}
 	if s, err := Compile([]byte(`{"$ref":"#"}`)); err == nil { // refers to itself for ever

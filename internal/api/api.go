@@ -41,9 +41,11 @@ type publisher interface {
 type directory interface {
 	Key(ctx context.Context, token string) (*convoy.APIKey, error)
 	Project(ctx context.Context, id convoy.ProjectID) (*catalog.Project, error)
+	// Source finds a source by its public name.
+	Source(ctx context.Context, mask string) (*convoy.Source, *catalog.Project, error)
 	// Reload is Project as the store has it now.
 	Reload(ctx context.Context, id convoy.ProjectID) (*catalog.Project, error)
-	// Changed is called after every write to a project, endpoint or subscription.
+	// Changed is called after every write to a project or to something in it.
 	Changed(ctx context.Context, id convoy.ProjectID) error
 	// KeysChanged is called after every write to API keys.
 	KeysChanged(ctx context.Context) error
@@ -81,7 +83,7 @@ type Config struct {
 	Ping pinger
 	// Tokens tries OAuth 2.0 configurations out.
 	Tokens tokenTester
-	// Functions checks and tries users' functions; nil refuses them.
+	// Functions check, try and run users' functions; nil refuses them.
 	Functions functionRunner
 	// Ready are the checks of /readyz; optional.
 	Ready []Check
@@ -119,6 +121,8 @@ type api struct {
 	// publishing are the routes that take events, by their suffix.
 	publishing map[string]*publishing
 	lost       *route
+	ingesting  ingesting
+	refused    *sampler
 	ids        requestIDs
 	// batchBytes bounds the bodies of batches that are held at once.
 	batchBytes *semaphore.Weighted
@@ -173,6 +177,8 @@ func New(cfg Config) (http.Handler, error) {
 		a.pages[path] = page{route: a.newRoute(path, ""), serve: serve}
 	}
 	a.lost = a.newRoute("unmatched", "")
+	a.ingesting = a.newIngesting()
+	a.refused = newSampler()
 	return a, nil
 }
 
@@ -213,6 +219,7 @@ func (a *api) register(h huma.API) error {
 	a.eventRoutes(r)
 	a.deliveryRoutes(r)
 	a.attemptRoutes(r)
+	a.sourceRoutes(r)
 	var err error
 	a.document, err = r.document()
 	return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"convoy"
+	"convoy/internal/catalog"
 	"convoy/internal/id"
 	"convoy/internal/store"
 )
@@ -33,7 +34,7 @@ type deliveryView struct {
 	Mode             convoy.DeliveryMode   `json:"delivery_mode"`
 	EndpointMetadata endpointStub          `json:"endpoint_metadata"`
 	EventMetadata    eventStub             `json:"event_metadata"`
-	SourceMetadata   sourceStub            `json:"source_metadata"`
+	SourceMetadata   deliveredSource       `json:"source_metadata"`
 	DeviceMetadata   deviceStub            `json:"device_metadata"`
 	Status           convoy.DeliveryStatus `json:"status"`
 	Metadata         deliveryMetadata      `json:"metadata"`
@@ -56,6 +57,13 @@ type endpointStub struct {
 	Status       convoy.EndpointStatus `json:"status"`
 	Secrets      none                  `json:"secrets"`
 	DeletedAt    *time.Time            `json:"deleted_at"`
+}
+
+// deliveredSource is the part of a source shown in its deliveries.
+type deliveredSource struct {
+	UID             convoy.SourceID `json:"uid"`
+	Name            string          `json:"name"`
+	IdempotencyKeys []string        `json:"idempotency_keys"`
 }
 
 type eventStub struct {
@@ -93,6 +101,7 @@ func viewDelivery(d store.DeliveryDetail) deliveryView {
 		},
 		AcknowledgedAt: nullTime(d.AcknowledgedAt), CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
 	}
+	v.SourceMetadata.IdempotencyKeys = []string{}
 	if e := d.Event; e != nil {
 		if e.Headers != nil {
 			v.Headers = e.Headers
@@ -112,6 +121,18 @@ func viewDelivery(d store.DeliveryDetail) deliveryView {
 		}
 	}
 	return v
+}
+
+// viewDeliveryIn is viewDelivery with what its project knows of the source.
+func viewDeliveryIn(p *catalog.Project) func(store.DeliveryDetail) deliveryView {
+	return func(d store.DeliveryDetail) deliveryView {
+		v := viewDelivery(d)
+		if s, ok := p.Source(v.SourceMetadata.UID); ok {
+			v.SourceMetadata.Name = s.Name
+			v.SourceMetadata.IdempotencyKeys = append(v.SourceMetadata.IdempotencyKeys, s.IdempotencyKeys...)
+		}
+		return v
+	}
 }
 
 func (a *api) deliveryRoutes(r *registrar) {
@@ -186,7 +207,7 @@ func (a *api) deliveries(ctx context.Context, in *deliveriesInput) (paged[delive
 	if err != nil {
 		return none, err
 	}
-	return pageOf(list, page.PerPage, viewDelivery), nil
+	return pageOf(list, page.PerPage, viewDeliveryIn(p)), nil
 }
 
 // requireKey refuses an idempotency key that no event has.
@@ -216,12 +237,21 @@ func (a *api) findDelivery(ctx context.Context, in *DeliveryPath, want right) (s
 	return a.Store.DeliveryDetail(ctx, p.Settings().ID, convoy.DeliveryID(in.Delivery))
 }
 
+// viewDelivery shows one delivery.
+func (a *api) viewDelivery(ctx context.Context, d store.DeliveryDetail) (deliveryView, error) {
+	p, err := a.Catalog.Project(ctx, d.ProjectID)
+	if err != nil {
+		return deliveryView{}, refuse(err, "project not found")
+	}
+	return viewDeliveryIn(p)(d), nil
+}
+
 func (a *api) delivery(ctx context.Context, in *DeliveryPath) (deliveryView, error) {
 	d, err := a.findDelivery(ctx, in, view)
 	if err != nil {
 		return deliveryView{}, err
 	}
-	return viewDelivery(d), nil
+	return a.viewDelivery(ctx, d)
 }
 
 func (a *api) resend(ctx context.Context, in *DeliveryPath) (deliveryView, error) {
@@ -243,5 +273,5 @@ func (a *api) resend(ctx context.Context, in *DeliveryPath) (deliveryView, error
 	if d.Delivery, err = a.Store.Resend(ctx, d.ProjectID, d.ID, a.now()); err != nil {
 		return deliveryView{}, refuse(err, "event delivery not found")
 	}
-	return viewDelivery(d), nil
+	return a.viewDelivery(ctx, d)
 }

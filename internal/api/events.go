@@ -12,6 +12,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"convoy"
+	"convoy/internal/catalog"
 	"convoy/internal/id"
 	"convoy/internal/store"
 )
@@ -43,10 +44,22 @@ type eventView struct {
 	DeletedAt      *time.Time          `json:"deleted_at"`
 }
 
-// sourceStub is the part of a source shown in other things; empty without one.
+// sourceStub is the part of a source shown in its events; empty without one, and
+// without a name when the source is gone.
 type sourceStub struct {
 	UID  convoy.SourceID `json:"uid"`
 	Name string          `json:"name"`
+}
+
+// viewEventIn is viewEvent with what its project knows of the event's source.
+func viewEventIn(p *catalog.Project) func(*convoy.Event) eventView {
+	return func(e *convoy.Event) eventView {
+		v := viewEvent(e)
+		if s, ok := p.Source(e.SourceID); ok {
+			v.SourceMetadata.Name = s.Name
+		}
+		return v
+	}
 }
 
 func viewEvent(e *convoy.Event) eventView {
@@ -233,7 +246,7 @@ func (a *api) events(ctx context.Context, in *eventsInput) (paged[eventView], er
 	if err != nil {
 		return none, err
 	}
-	return pageOf(list, page.PerPage, viewEvent), nil
+	return pageOf(list, page.PerPage, viewEventIn(p)), nil
 }
 
 // ownedBy returns the endpoints of an owner, of those in among unless it is
@@ -283,5 +296,5 @@ func (a *api) event(ctx context.Context, in *eventInput) (eventView, error) {
 	if err != nil {
 		return eventView{}, err
 	}
-	return viewEvent(e), nil
+	return viewEventIn(p)(e), nil
 }

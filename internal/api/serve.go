@@ -96,6 +96,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			page.serve(x, r)
 			return
 		}
+		if strings.HasPrefix(p, ingestPrefix) {
+			a.ingest(x, r, p)
+			return
+		}
 		a.fail(x, r, errNoRoute)
 		return
 	}

@@ -1,10 +1,12 @@
-// Package auth makes and checks credentials: API keys and passwords. It keeps
+// Package auth makes and checks credentials: API keys, passwords, and names that
+// must not be guessed. It keeps
 // nothing and decides nothing about what a credential may do.
 package auth
 
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"strings"
 	"time"
 
 	"convoy"
@@ -76,6 +78,22 @@ func Hash(token string) [32]byte { return sha256.Sum256([]byte(token)) }
 
 // NewSecret returns a fresh signing secret: 25 characters of [0-9A-Za-z_-].
 func NewSecret() string { return text(secretAlphabet, secretLength) }
+
+// NewMask returns a fresh public name: 16 alphanumerics that nobody guesses.
+func NewMask() string { return text(alphanumeric, maskLength) }
+
+// IsMask reports whether a text has the form of a public name.
+func IsMask(s string) bool {
+	if len(s) != maskLength {
+		return false
+	}
+	for i := range len(s) {
+		if strings.IndexByte(alphanumeric, s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // text returns n characters, each equally likely.
 func text(alphabet string, n int) string {

@@ -256,10 +256,16 @@ func hostPort(host string, port int) string {
 }
 
 // PublicURL is where the outside world reaches the server, without a slash at the
-// end.
+// end. It is by https, unless the host is this machine and nothing here speaks
+// TLS: elsewhere something in front of the server does.
 func (c *Config) PublicURL() string {
-	if c.Server.HTTP.SSL {
-		return "https://" + c.Host
+	host, _, err := net.SplitHostPort(c.Host)
+	if err != nil {
+		host = c.Host
 	}
-	return "http://" + c.Host
+	ip, _ := netip.ParseAddr(strings.Trim(host, "[]")) // the zero address is no loopback
+	if !c.Server.HTTP.SSL && (host == "localhost" || ip.IsLoopback()) {
+		return "http://" + c.Host
+	}
+	return "https://" + c.Host
 }

@@ -272,3 +272,24 @@ func TestSQLitePath(t *testing.T) {
 		t.Errorf("SQLitePath() = %s", got)
 	}
 }
+
+func TestPublicURL(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string][2]string{ // without and with TLS here
+		"localhost:5005":         {"http://localhost:5005", "https://localhost:5005"},
+		"localhost":              {"http://localhost", "https://localhost"},
+		"127.0.0.1:80":           {"http://127.0.0.1:80", "https://127.0.0.1:80"},
+		"[::1]:5005":             {"http://[::1]:5005", "https://[::1]:5005"},
+		"hooks.example.com":      {"https://hooks.example.com", "https://hooks.example.com"},
+		"hooks.example.com:8443": {"https://hooks.example.com:8443", "https://hooks.example.com:8443"},
+	} {
+		c := Config{Host: host}
+		if got := c.PublicURL(); got != want[0] {
+			t.Errorf("%s: %s, want %s", host, got, want[0])
+		}
+		c.Server.HTTP.SSL = true
+		if got := c.PublicURL(); got != want[1] {
+			t.Errorf("%s with TLS: %s, want %s", host, got, want[1])
+		}
+	}
+}

@@ -75,6 +75,9 @@ func Hashes() []string {
 	return names
 }
 
+// Hash returns the constructor of the named hash, nil if there is none.
+func Hash(name string) func() hash.Hash { return digest(name) }
+
 // Validate checks a signature setting before it is stored. The header must be a
 // token (RFC 9110, section 5.6.2). No versions at all is valid and means one
 // SHA256/hex version. The error is an [convoy.Invalid] that names the field.

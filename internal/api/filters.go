@@ -157,11 +157,7 @@ type updateFilterRequest struct {
 	filterFields
 }
 
-const (
-	filterMissing = "filter not found"
-	// unnamed is what a filter without an event type is told.
-	unnamed = "event type does not exist"
-)
+const filterMissing = "filter not found"
 
 func (a *api) filterRoutes(r *registrar) {
 	const (
@@ -291,39 +287,76 @@ func (a *api) createFilter(ctx context.Context, in *createFilterInput) (filterVi
 	if err != nil {
 		return v, err
 	}
-	if req.EventType == "" {
-		return v, convoy.E(convoy.NotFound, unnamed)
-	}
-	views, err := a.addFilters(ctx, &in.SubscriptionPath, []createFilterRequest{req},
-		func(string) error { return convoy.E(convoy.Invalid, "filter with this event type already exists") })
+	views, err := a.addFilters(ctx, &in.SubscriptionPath, []createFilterRequest{req}, singly)
 	if err != nil {
 		return v, err
 	}
 	return views[0], nil
 }
 
-// addFilters appends filters; taken is the error for an event type that has one.
-func (a *api) addFilters(ctx context.Context, in *SubscriptionPath, requests []createFilterRequest, taken func(eventType string) error) ([]filterView, error) {
+// filterMessages are the errors about a filter's event type, and about a filter
+// that is not there.
+type filterMessages struct {
+	unknown, taken func(eventType string) string
+	missing        func(uid string) string
+}
+
+var (
+	singly = filterMessages{
+		unknown: func(string) string { return "event type does not exist" },
+		taken:   func(string) string { return "filter with this event type already exists" },
+		missing: func(string) string { return filterMissing },
+	}
+	inBulk = filterMessages{
+		unknown: func(t string) string {
+			if t == "" {
+				return "event type does not exist"
+			}
+			return "event type " + t + " does not exist"
+		},
+		taken: func(t string) string { return "filter for event type " + t + " already exists" },
+		missing: func(uid string) string {
+			if uid == "" || badText(uid, maxName) != "" {
+				return filterMissing
+			}
+			return "filter " + uid + " not found"
+		},
+	}
+)
+
+// checkTypes refuses event types that the catalogue does not have. Patterns take
+// the events of types to come, and need not be in it.
+func (a *api) checkTypes(ctx context.Context, p convoy.ProjectID, types []string, m filterMessages) error {
 	var found problems
-	for _, req := range requests {
-		found.required("event_type", req.EventType, maxEventType, "please provide an event type")
+	for _, t := range types {
+		found.text("event_type", t, maxEventType)
 	}
 	if err := found.err(); err != nil {
+		return err
+	}
+	names := slices.DeleteFunc(slices.Clone(types), convoy.EventTypePattern)
+	unknown, err := a.Store.UnknownEventTypes(ctx, p, names)
+	if err == nil && len(unknown) > 0 {
+		err = convoy.E(convoy.NotFound, m.unknown(unknown[0]))
+	}
+	return err
+}
+
+// addFilters appends filters.
+func (a *api) addFilters(ctx context.Context, in *SubscriptionPath, requests []createFilterRequest, m filterMessages) ([]filterView, error) {
+	types := make([]string, len(requests))
+	for i := range requests {
+		types[i] = requests[i].EventType
+	}
+	if err := a.checkTypes(ctx, exchangeOf(ctx).project, types, m); err != nil {
 		return nil, err
 	}
 	now := a.now()
-	types := make([]string, len(requests))
-	for i, req := range requests {
-		types[i] = req.EventType
-	}
-	if err := a.Store.EnsureEventTypes(ctx, exchangeOf(ctx).project, types, now); err != nil {
-		return nil, err
-	}
 	views := make([]filterView, len(requests))
 	err := a.changeFilters(ctx, in, func(s *convoy.Subscription) error {
 		for i, req := range requests {
 			if has(s.Filters, req.EventType) {
-				return taken(req.EventType)
+				return convoy.E(convoy.Invalid, m.taken(req.EventType))
 			}
 			f := convoy.Filter{ID: convoy.FilterID(id.New(now)), EventType: req.EventType, EnabledAt: now}
 			if err := req.apply(&f); err != nil {
@@ -363,9 +396,7 @@ func (a *api) createFilters(ctx context.Context, in *createFiltersInput) ([]filt
 		}
 		seen[req.EventType] = true
 	}
-	return a.addFilters(ctx, &in.SubscriptionPath, requests, func(eventType string) error {
-		return convoy.E(convoy.Invalid, "filter for event type "+eventType+" already exists")
-	})
+	return a.addFilters(ctx, &in.SubscriptionPath, requests, inBulk)
 }
 
 func checkBulk(n int) error {
@@ -390,20 +421,22 @@ func (a *api) updateFilter(ctx context.Context, in *updateFilterInput) (filterVi
 		return v, err
 	}
 	req.UID = in.Filter
-	views, err := a.editFilters(ctx, &in.SubscriptionPath, []updateFilterRequest{req}, func(string) string { return filterMissing })
+	views, err := a.editFilters(ctx, &in.SubscriptionPath, []updateFilterRequest{req}, singly)
 	if err != nil {
 		return v, err
 	}
 	return views[0], nil
 }
 
-// editFilters changes filters; missing is the message for one that is not there.
-func (a *api) editFilters(ctx context.Context, in *SubscriptionPath, requests []updateFilterRequest, missing func(uid string) string) ([]filterView, error) {
-	var found problems
-	for _, req := range requests {
-		found.text("event_type", req.EventType, maxEventType)
+// editFilters changes filters.
+func (a *api) editFilters(ctx context.Context, in *SubscriptionPath, requests []updateFilterRequest, m filterMessages) ([]filterView, error) {
+	var types []string
+	for i := range requests {
+		if t := requests[i].EventType; t != "" {
+			types = append(types, t)
+		}
 	}
-	if err := found.err(); err != nil {
+	if err := a.checkTypes(ctx, exchangeOf(ctx).project, types, m); err != nil {
 		return nil, err
 	}
 	views := make([]filterView, len(requests))
@@ -412,12 +445,12 @@ func (a *api) editFilters(ctx context.Context, in *SubscriptionPath, requests []
 			req := &requests[i]
 			at, err := findFilter(s, req.UID)
 			if err != nil {
-				return convoy.E(convoy.NotFound, missing(req.UID))
+				return convoy.E(convoy.NotFound, m.missing(req.UID))
 			}
 			f := &s.Filters[at]
 			if req.EventType != "" && req.EventType != f.EventType {
 				if has(s.Filters, req.EventType) {
-					return convoy.E(convoy.Invalid, "filter with this event type already exists")
+					return convoy.E(convoy.Invalid, m.taken(req.EventType))
 				}
 				f.EventType = req.EventType
 			}
@@ -447,12 +480,7 @@ func (a *api) updateFilters(ctx context.Context, in *updateFiltersInput) ([]filt
 	if err := checkBulk(len(requests)); err != nil {
 		return nil, err
 	}
-	return a.editFilters(ctx, &in.SubscriptionPath, requests, func(uid string) string {
-		if badText(uid, maxName) != "" {
-			return filterMissing
-		}
-		return strings.TrimSpace("filter " + uid + " not found")
-	})
+	return a.editFilters(ctx, &in.SubscriptionPath, requests, inBulk)
 }
 
 func (a *api) deleteFilter(ctx context.Context, in *FilterPath) (none, error) {

@@ -175,6 +175,16 @@ func (s *Store) EnsureEventTypes(ctx context.Context, project convoy.ProjectID, 
 	return nil
 }
 
+// UnknownEventTypes returns those of the names, once each, that are not in a
+// project's catalogue.
+func (s *Store) UnknownEventTypes(ctx context.Context, project convoy.ProjectID, names []string) ([]string, error) {
+	unknown, err := s.unknownTypes(ctx, s.db, project, names)
+	if err != nil {
+		return nil, fmt.Errorf("unknown event types: %w", err)
+	}
+	return unknown, nil
+}
+
 // unknownTypes are the names, once each, that a project does not have.
 func (s *Store) unknownTypes(ctx context.Context, q sqldb.Querier, project convoy.ProjectID, names []string) ([]string, error) {
 	if len(names) == 0 {

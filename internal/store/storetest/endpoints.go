@@ -275,7 +275,7 @@ func subscriptions(t *testing.T, f *Fixture) {
 	_, err = edit(subs[0].ID, func(*convoy.Subscription) error { return nil })
 	refused(t, err, convoy.NotFound, "subscription not found")
 	// Changes at once do not overwrite each other.
-	together(8, func(i int) error {
+	together(8, func(int) error {
 		_, err := edit(subs[2].ID, func(s *convoy.Subscription) error {
 			s.RateLimit.Count++
 			return nil

@@ -25,7 +25,7 @@ type testOAuth2View struct {
 	Message     string     `json:"message,omitempty"`
 }
 
-func (v testOAuth2View) outcome() (status int, message string) {
+func (v testOAuth2View) outcome() (status int, message string) { //nolint:unparam // an outcome has both
 	if v.Success {
 		return http.StatusOK, "OAuth2 connection test successful"
 	}

@@ -63,13 +63,16 @@ func (s *sandbox) do(ctx context.Context, r request) (Result, error) {
 		return Result{}, fmt.Errorf("run function: %w", ctx.Err())
 	}
 	switch {
-	case state.ExitCode() == exitMemory, state.ExitCode() == exitCrash:
+	case state.ExitCode() == exitMemory, state.ExitCode() == exitCrash, state.ExitCode() == exitRace:
 		return Result{}, errGreedy
 	case state.ExitCode() == exitSlow, errors.Is(err, os.ErrDeadlineExceeded):
 		return Result{}, errSlow
 	}
 	return Result{}, fmt.Errorf("run function: process ended (%s): %w", state, err)
 }
+
+// exitRace is how a build with the race detector ends when it gets no memory.
+const exitRace = 66
 
 var errGreedy = refused("function took more than %d MiB of memory, or nested too deep", MaxMemory>>20)
 

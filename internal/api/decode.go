@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
@@ -54,21 +55,39 @@ func wrongType(field string) error {
 	return convoy.E(convoy.Invalid, fmt.Sprintf("body contains incorrect JSON type for field %q", field))
 }
 
-// invalidUTF8 names the field of a valid JSON object that is not UTF-8.
+// invalidUTF8 names the value of a valid JSON text that is not UTF-8, by the keys
+// that lead to it as far as they can be shown.
 func invalidUTF8(raw []byte) error {
-	field := "body"
-	gjson.ParseBytes(raw).ForEach(func(key, value gjson.Result) bool {
-		if !utf8.ValidString(key.Raw) {
+	var path []string
+	for view := gjson.ParseBytes(raw); view.IsObject() || view.IsArray(); {
+		object, found := view.IsObject(), false
+		var inner gjson.Result
+		view.ForEach(func(key, value gjson.Result) bool {
+			if object && !utf8.ValidString(key.Raw) {
+				return false
+			}
+			if utf8.ValidString(value.Raw) {
+				return true
+			}
+			inner, found = value, !object || badText(key.Str, maxName) == ""
+			if object && found {
+				path = append(path, key.Str)
+			}
 			return false
+		})
+		if !found || len(path) == maxShownPath {
+			break
 		}
-		if utf8.ValidString(value.Raw) {
-			return true
-		}
-		field = key.Str
-		return false
-	})
-	return invalid(field, textUTF8)
+		view = inner
+	}
+	if len(path) == 0 {
+		path = []string{"body"}
+	}
+	return invalid(strings.Join(path, "."), textUTF8)
 }
+
+// maxShownPath bounds the keys that lead to a value in an error.
+const maxShownPath = 8
 
 // blank reports whether a body holds nothing but white space.
 func blank(raw []byte) bool {

@@ -14,9 +14,9 @@ import (
 	"convoy/internal/schema"
 )
 
-// eventTypeRequest is what a create and an update have in common; in an update
-// what is absent stays.
-type eventTypeRequest struct {
+// EventTypeFields is what a create and an update have in common; in an update
+// what is absent stays. It is exported because huma reads only exported fields.
+type EventTypeFields struct {
 	Category    *string         `json:"category,omitempty" maxLength:"255"`
 	Description *string         `json:"description,omitempty" maxLength:"4096"`
 	JSONSchema  json.RawMessage `json:"json_schema,omitempty" doc:"A JSON Schema of the data, draft-07 unless its $schema says otherwise; {} for none"`
@@ -24,7 +24,7 @@ type eventTypeRequest struct {
 
 type createEventTypeRequest struct {
 	Name string `json:"name" maxLength:"255"`
-	eventTypeRequest
+	EventTypeFields
 }
 
 // eventTypeView is an event type as clients see it.
@@ -96,7 +96,7 @@ func (a *api) eventTypes(ctx context.Context, in *ProjectPath) ([]eventTypeView,
 }
 
 // apply checks a request and sets t to what it asks for.
-func (q *eventTypeRequest) apply(t *convoy.EventType, found *problems) error {
+func (q *EventTypeFields) apply(t *convoy.EventType, found *problems) error {
 	if q.Category != nil {
 		found.text("category", *q.Category, maxName)
 		t.Category = *q.Category
@@ -175,7 +175,7 @@ func (a *api) findEventType(ctx context.Context, in *EventTypePath) (*convoy.Eve
 
 type updateEventTypeInput struct {
 	EventTypePath
-	Payload payload[eventTypeRequest]
+	Payload payload[EventTypeFields]
 }
 
 func (a *api) updateEventType(ctx context.Context, in *updateEventTypeInput) (eventTypeView, error) {

@@ -85,8 +85,8 @@ type testSubscriptionFilterInput struct {
 }
 
 type testSubscriptionFilterRequest struct {
-	Request partsRequest `json:"request"`
-	Schema  schemaParts  `json:"schema" doc:"The filter"`
+	Request partsRequest `json:"request" required:"false"`
+	Schema  schemaParts  `json:"schema" required:"false" doc:"The filter; all events match none"`
 }
 
 type schemaParts struct {
@@ -140,6 +140,9 @@ type testFilterView struct {
 
 func (a *api) testFilter(ctx context.Context, in *testFilterInput) (testFilterView, error) {
 	var v testFilterView
+	if text := badText(in.EventType, maxEventType); text != "" {
+		return v, invalid("eventType", text)
+	}
 	s, err := a.filtered(ctx, &in.SubscriptionPath, view)
 	if err != nil {
 		return v, err

@@ -120,7 +120,9 @@ func (e *enabledAt) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-type filterFields struct {
+// FilterFields is what a create and an update have in common. It is exported
+// because huma reads only exported fields.
+type FilterFields struct {
 	EnabledAt enabledAt  `json:"enabled_at,omitempty"`
 	Headers   conditions `json:"headers,omitempty"`
 	Body      conditions `json:"body,omitempty"`
@@ -130,7 +132,7 @@ type filterFields struct {
 }
 
 // apply sets f to what is asked for; what is absent stays.
-func (q *filterFields) apply(f *convoy.Filter) error {
+func (q *FilterFields) apply(f *convoy.Filter) error {
 	for _, scope := range []struct {
 		asked conditions
 		into  *json.RawMessage
@@ -148,13 +150,13 @@ func (q *filterFields) apply(f *convoy.Filter) error {
 
 type createFilterRequest struct {
 	EventType string `json:"event_type" maxLength:"255" doc:"An exact name, * for all, or a.b.* for all below a.b"`
-	filterFields
+	FilterFields
 }
 
 type updateFilterRequest struct {
 	UID       string `json:"uid,omitempty" doc:"Needed to update several at once"`
 	EventType string `json:"event_type,omitempty" maxLength:"255"`
-	filterFields
+	FilterFields
 }
 
 const filterMissing = "filter not found"
@@ -352,18 +354,22 @@ func (a *api) addFilters(ctx context.Context, in *SubscriptionPath, requests []c
 		return nil, err
 	}
 	now := a.now()
+	added := make([]convoy.Filter, len(requests))
+	for i, req := range requests {
+		added[i] = convoy.Filter{ID: convoy.FilterID(id.New(now)), EventType: req.EventType, EnabledAt: now}
+		if err := req.apply(&added[i]); err != nil {
+			return nil, err
+		}
+	}
 	views := make([]filterView, len(requests))
 	err := a.changeFilters(ctx, in, func(s *convoy.Subscription) error {
-		for i, req := range requests {
-			if has(s.Filters, req.EventType) {
-				return convoy.E(convoy.Invalid, m.taken(req.EventType))
+		for i := range added {
+			f := &added[i]
+			if has(s.Filters, f.EventType) {
+				return convoy.E(convoy.Invalid, m.taken(f.EventType))
 			}
-			f := convoy.Filter{ID: convoy.FilterID(id.New(now)), EventType: req.EventType, EnabledAt: now}
-			if err := req.apply(&f); err != nil {
-				return err
-			}
-			s.Filters = append(s.Filters, f)
-			views[i] = viewFilter(s.ID, &f)
+			s.Filters = append(s.Filters, *f)
+			views[i] = viewFilter(s.ID, f)
 		}
 		if len(s.Filters) > maxEventTypes {
 			return invalid("event_type", "a subscription must not have more than "+itoa(maxEventTypes)+" filters")
@@ -430,11 +436,18 @@ func (a *api) updateFilter(ctx context.Context, in *updateFilterInput) (filterVi
 
 // editFilters changes filters.
 func (a *api) editFilters(ctx context.Context, in *SubscriptionPath, requests []updateFilterRequest, m filterMessages) ([]filterView, error) {
-	var types []string
+	var (
+		types []string
+		found problems
+	)
 	for i := range requests {
+		found.text("uid", requests[i].UID, maxName)
 		if t := requests[i].EventType; t != "" {
 			types = append(types, t)
 		}
+	}
+	if err := found.err(); err != nil {
+		return nil, err
 	}
 	if err := a.checkTypes(ctx, exchangeOf(ctx).project, types, m); err != nil {
 		return nil, err

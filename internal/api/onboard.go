@@ -37,6 +37,7 @@ func (a *api) onboardRoutes(r *registrar) {
 		id: "BulkOnboard", method: http.MethodPost, path: "/api/v1/projects/{projectID}" + onboardRoute, tag: "Onboarding",
 		summary: "Create many endpoints with a subscription each",
 		status:  http.StatusAccepted, message: "Bulk onboard request accepted",
+		also: map[int]string{http.StatusOK: "Dry run validation complete"},
 	}, a.onboard)
 }
 

@@ -115,6 +115,7 @@ func (a *api) portalRoutes(r *registrar) {
 	handle(r, operation{
 		id: "UpdatePortalLink", method: http.MethodPut, path: one, tag: tag, summary: "Update a portal link",
 		status: http.StatusAccepted, message: "Portal link updated successfully",
+		also: map[int]string{http.StatusOK: "Portal link revoked successfully"},
 	}, a.updatePortalLink)
 	handle(r, operation{
 		id: "RevokePortalLink", method: http.MethodPut, path: one + "/revoke", tag: tag, summary: "End a portal link",

@@ -29,8 +29,9 @@ const maxPooled = 256 << 10
 
 const publishedMessage = "Event queued successfully"
 
-// publishContent is what the bodies of all publish requests have.
-type publishContent struct {
+// PublishContent is what the bodies of all publish requests have. It is exported
+// because huma reads only exported fields.
+type PublishContent struct {
 	EventType      string            `json:"event_type" maxLength:"255"`
 	Data           json.RawMessage   `json:"data" doc:"Any JSON value; kept and delivered byte for byte"`
 	CustomHeaders  map[string]string `json:"custom_headers,omitempty" doc:"Sent with every delivery"`
@@ -41,21 +42,21 @@ type publishContent struct {
 type publishRequest struct {
 	EndpointID string `json:"endpoint_id,omitempty" doc:"The endpoint to deliver to"`
 	AppID      string `json:"app_id,omitempty" deprecated:"true" doc:"Older name of endpoint_id"`
-	publishContent
+	PublishContent
 }
 
 type fanoutRequest struct {
 	OwnerID string `json:"owner_id" maxLength:"255" doc:"Whose endpoints to deliver to"`
-	publishContent
+	PublishContent
 }
 
-type broadcastRequest struct{ publishContent }
+type broadcastRequest struct{ PublishContent }
 
 type dynamicRequest struct {
 	URL        string   `json:"url" maxLength:"2048" doc:"Where to deliver to; an endpoint is made for it unless there is one"`
 	Secret     string   `json:"secret,omitempty" maxLength:"512" doc:"That of an endpoint that is made; generated unless given"`
 	EventTypes []string `json:"event_types,omitempty" doc:"Those of the endpoint's subscription from now on; * for a new one unless given"`
-	publishContent
+	PublishContent
 }
 
 // publishing is a route that takes events.

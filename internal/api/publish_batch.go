@@ -47,7 +47,7 @@ type batchItem struct {
 	Type       string `json:"type,omitempty" enum:"single,fanout,broadcast" doc:"Whom the event is for: an endpoint, those of an owner, or all; single unless given"`
 	EndpointID string `json:"endpoint_id,omitempty" doc:"Of single events"`
 	OwnerID    string `json:"owner_id,omitempty" maxLength:"255" doc:"Of fan-outs"`
-	publishContent
+	PublishContent
 }
 
 // batchView is the answer to a batch.

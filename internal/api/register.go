@@ -29,6 +29,8 @@ type operation struct {
 	// status of success; message is what the envelope then says.
 	status  int
 	message string
+	// also are other successes, or refusals with data, by status.
+	also map[int]string
 	// alias is another method that does the same, for older clients; it is not
 	// in the document.
 	alias string
@@ -214,6 +216,9 @@ func (r *registrar) describe(op operation, success reflect.Type) huma.Operation 
 		Responses: map[string]*huma.Response{
 			strconv.Itoa(op.status): {Description: op.message, Content: jsonOf(success, op.id+"Response")},
 		},
+	}
+	for status, message := range op.also {
+		o.Responses[strconv.Itoa(status)] = &huma.Response{Description: message, Content: jsonOf(success, op.id+"Response")}
 	}
 	for _, status := range errorStatuses(op) {
 		o.Responses[strconv.Itoa(status)] = &huma.Response{

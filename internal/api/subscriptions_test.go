@@ -91,7 +91,7 @@ func TestSubscriptionRefuses(t *testing.T) {
 		with(`"filter_config":{"filter":{"query":5}}`):                                   "query: must be a JSON object",
 		with(`"filter_config":{"event_types":[""]}`):                                     "event_types:must not be empty",
 		with(`"filter_config":{"event_types":["\u0000"]}`):                               "event_types:must not contain NUL characters",
-		with("\"filter_config\":{\"event_types\":[\"\xff\"]}"):                           "filter_config:must be valid UTF-8",
+		with("\"filter_config\":{\"event_types\":[\"\xff\"]}"):                           "filter_config.event_types:must be valid UTF-8",
 		with(`"filter_config":{"event_types":["` + strings.Repeat("x", 256) + `"]}`):     "event_types:must not be longer than 255 characters",
 		with(`"filter_config":{"event_types":[1]}`):                                      `body contains incorrect JSON type for field "filter_config.event_types"`,
 		with(`"filter_config":{"event_types":["a"` + strings.Repeat(`,"b"`, 200) + `]}`): "event_types:must not be more than 200",

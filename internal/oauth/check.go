@@ -39,10 +39,11 @@ func Check(a *convoy.OAuth2Auth) error {
 	}
 	texts := slices.Concat(required, []text{
 		{"grant_type", a.GrantType}, {"scope", a.Scope}, {"audience", a.Audience},
-		{"client_secret", a.ClientSecret}, {"issuer", a.Issuer}, {"subject", a.Subject},
+		{"client_secret", a.ClientSecret}, {"issuer", a.Issuer}, {"subject", a.Subject}, {"signing_algorithm", a.SigningAlgorithm},
 	})
 	if m := a.FieldMapping; m != nil {
-		texts = append(texts, text{"field_mapping", m.AccessToken}, text{"field_mapping", m.TokenType}, text{"field_mapping", m.ExpiresIn})
+		texts = append(texts, text{"field_mapping.access_token", m.AccessToken},
+			text{"field_mapping.token_type", m.TokenType}, text{"field_mapping.expires_in", m.ExpiresIn})
 	}
 	for _, t := range texts {
 		if t.field != "signing_key" && !clean(t.value) {

@@ -13,16 +13,15 @@ import (
 
 	"convoy"
 	"convoy/internal/auth"
-	"convoy/internal/function"
 	"convoy/internal/guard"
 	"convoy/internal/id"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
 )
 
-// sample is a request that an operation accepts. The project is the world's
+// specimen is a request that an operation accepts. The project is the world's
 // unless path says otherwise.
-type sample struct {
+type specimen struct {
 	path  map[string]string
 	query string
 	// bodies are JSON; together they have every field that the document describes.
@@ -55,9 +54,7 @@ func newWorld(t *testing.T, db sqldb.DB) *world {
 	w := &world{issuer: issuer.URL}
 	w.fixture = setup(t, db, func(c *Config) {
 		c.Guard = guard.New(guard.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
-		c.Functions = function.New(function.Config{})
-		c.PublicURL = "https://hooks.example.com"
-	})
+	}, withFunctions(t))
 	cert, key := certificate(t)
 	w.cert, w.certKey = quote(t, cert), quote(t, key)
 	w.want(call{method: "PUT", body: `{"name":"shop","config":{"multiple_endpoint_subscriptions":true}}`}, 202, "Project updated successfully")
@@ -147,7 +144,7 @@ func (w *world) foreign() map[string]string {
 	h, attempt := r.tried(e)
 	return map[string]string{
 		"projectID": string(r.project.ID), "endpointID": string(e), "subscriptionID": s, "filterID": r.firstFilter(s),
-		"portalLinkID": r.portal(rivalMark), "eventTypeId": r.eventType(rivalMark), "eventID": string(h.event.ID),
+		"portalLinkID": r.portal(rivalMark), "eventTypeId": r.eventType(rivalMark), "sourceID": r.sourceID(rivalMark), "eventID": string(h.event.ID),
 		"eventDeliveryID": string(h.deliveries[0].ID), "deliveryAttemptID": string(attempt.ID),
 	}
 }
@@ -204,15 +201,50 @@ func subscriptionBodies(endpoint string) []string {
 }
 
 // sent is a sample of an operation without parameters of its own.
-func sent(bodies ...string) func(*world) sample {
-	return func(*world) sample { return sample{bodies: bodies} }
+func sent(bodies ...string) func(*world) specimen {
+	return func(*world) specimen { return specimen{bodies: bodies} }
 }
 
 // one is a sample of an operation on one thing.
-func one(param string, make func(w *world) string, bodies ...string) func(*world) sample {
-	return func(w *world) sample { return sample{path: map[string]string{param: make(w)}, bodies: bodies} }
+func one(param string, make func(w *world) string, bodies ...string) func(*world) specimen {
+	return func(w *world) specimen { return specimen{path: map[string]string{param: make(w)}, bodies: bodies} }
 }
 
+func (f *fixture) sourceID(name string) string {
+	return string(f.source(`{"name":"` + name + `","type":"http","verifier":{"type":"noop"}}`).UID)
+}
+
+// refused is a source that has refused a request.
+func refused(w *world) string {
+	s := w.source(`{"name":"` + w.name("source") + `","type":"http","verifier":{"type":"api_key","api_key":{"header_name":"X-Key","header_value":"k"}}}`)
+	w.do(call{method: http.MethodPost, path: "/ingest/" + s.MaskID, body: "{}", key: "-"})
+	return string(s.UID)
+}
+
+// sourceBodies together have every field; each has one verifier or one broker.
+func sourceBodies() []string {
+	with := func(typ, more string) string { return `{"name":"webhooks","type":"` + typ + `",` + more + `}` }
+	broker := func(typ, config string) string {
+		return with("pub_sub", `"pub_sub":{"type":"`+typ+`","workers":2,"`+typ+`":`+config+`}`)
+	}
+	return []string{
+		with("http", `"provider":"","verifier":{"type":"hmac","hmac":{"header":"X-Signature","hash":"SHA256","secret":"s3cret","encoding":"hex",
+			"template":"{timestamp}.{body}","timestamp_header":"X-Timestamp","tolerance":300}},
+			"custom_response":{"body":"ok","content_type":"text/plain"},"idempotency_keys":["request.header.X-Delivery"],
+			"event_type_location":"request.body.action","body_function":"function transform(payload) { return payload }",
+			"header_function":"function transform(headers) { return headers }","is_disabled":false,"forward_headers":["X-Delivery"]`),
+		with("http", `"verifier":{"type":"basic_auth","basic_auth":{"username":"u","password":"p"}}`),
+		with("http", `"verifier":{"type":"api_key","api_key":{"header_name":"X-Api-Key","header_value":"s3cret"}}`),
+		broker("sqs", `{"access_key_id":"a","secret_key":"s","default_region":"eu-west-1","queue_name":"q","endpoint":"http://localhost:4566"}`),
+		broker("google", `{"subscription_id":"s","service_account":"`+googleKey+`","project_id":"p"}`),
+		broker("kafka", `{"brokers":["localhost:9092"],"consumer_group_id":"g","topic_name":"t",
+			"auth":{"type":"scram","hash":"SHA256","username":"u","password":"p","tls":true}}`),
+		broker("amqp", `{"schema":"amqp","host":"localhost","port":"5672","queue":"q","vhost":"/","auth":{"user":"u","password":"p"},
+			"bindExchange":{"exchange":"e","routingKey":"r"},"deadLetterExchange":"d"}`),
+	}
+}
+
+func oneSource(w *world) string     { return w.sourceID(w.name("source")) }
 func oneProject(w *world) string    { return w.newProject(w.name("project")) }
 func onePortal(w *world) string     { return w.portal(w.name("portal")) }
 func oneEventType(w *world) string  { return w.eventType(w.name("type")) }
@@ -225,37 +257,37 @@ func oneDelivery(w *world) string {
 func ofOrganisation(w *world) string { return "orgID=" + string(w.org.ID) }
 
 // filtered is a sample of an operation on one filter.
-func filtered(bodies ...string) func(*world) sample {
-	return func(w *world) sample {
+func filtered(bodies ...string) func(*world) specimen {
+	return func(w *world) specimen {
 		s := w.subscription()
-		return sample{path: map[string]string{"subscriptionID": s, "filterID": w.firstFilter(s)}, bodies: bodies}
+		return specimen{path: map[string]string{"subscriptionID": s, "filterID": w.firstFilter(s)}, bodies: bodies}
 	}
 }
 
 // samples has every operation, by id. Each call makes what it names anew.
-var samples = map[string]func(w *world) sample{
-	"GetProjects": func(w *world) sample { return sample{query: ofOrganisation(w)} },
-	"CreateProject": func(w *world) sample {
-		return sample{query: ofOrganisation(w), bodies: []string{
+var samples = map[string]func(w *world) specimen{
+	"GetProjects": func(w *world) specimen { return specimen{query: ofOrganisation(w)} },
+	"CreateProject": func(w *world) specimen {
+		return specimen{query: ofOrganisation(w), bodies: []string{
 			`{"name":"` + w.name("project") + `","type":"outgoing","logo_url":"https://example.com/logo.png","config":` + sampleConfig + `}`}}
 	},
-	"GetProject": func(*world) sample { return sample{} },
-	"UpdateProject": func(w *world) sample {
+	"GetProject": func(*world) specimen { return specimen{} },
+	"UpdateProject": func(w *world) specimen {
 		name := w.name("project")
-		return sample{path: map[string]string{"projectID": w.newProject(name)}, bodies: []string{
+		return specimen{path: map[string]string{"projectID": w.newProject(name)}, bodies: []string{
 			`{"name":"` + name + `","type":"outgoing","logo_url":"https://example.com/logo.png","config":` + sampleConfig + `}`}}
 	},
 	"DeleteProject": one("projectID", oneProject),
 
-	"CreateEndpoint": func(w *world) sample { return sample{bodies: w.endpointBodies()} },
-	"GetEndpoints":   func(*world) sample { return sample{query: samplePage + "&q=&query=&ownerId="} },
-	"TestOAuth2Connection": func(w *world) sample {
-		return sample{bodies: []string{`{"oauth2":` + w.oauth2("shared_secret") + `}`, `{"oauth2":` + w.oauth2("client_assertion") + `}`}}
+	"CreateEndpoint": func(w *world) specimen { return specimen{bodies: w.endpointBodies()} },
+	"GetEndpoints":   func(*world) specimen { return specimen{query: samplePage + "&q=&query=&ownerId="} },
+	"TestOAuth2Connection": func(w *world) specimen {
+		return specimen{bodies: []string{`{"oauth2":` + w.oauth2("shared_secret") + `}`, `{"oauth2":` + w.oauth2("client_assertion") + `}`}}
 	},
-	"GetEndpointPeriodFailureRates": func(w *world) sample { return sample{query: sampleDates + "&endpointId=" + w.endpointID()} },
+	"GetEndpointPeriodFailureRates": func(w *world) specimen { return specimen{query: sampleDates + "&endpointId=" + w.endpointID()} },
 	"GetEndpoint":                   one("endpointID", oneEndpoint),
-	"UpdateEndpoint": func(w *world) sample {
-		return sample{path: map[string]string{"endpointID": w.endpointID()}, bodies: w.endpointBodies()}
+	"UpdateEndpoint": func(w *world) specimen {
+		return specimen{path: map[string]string{"endpointID": w.endpointID()}, bodies: w.endpointBodies()}
 	},
 	"DeleteEndpoint": one("endpointID", oneEndpoint),
 	"PauseEndpoint":  one("endpointID", oneEndpoint),
@@ -266,84 +298,93 @@ var samples = map[string]func(w *world) sample{
 	}),
 	"ExpireSecret": one("endpointID", oneEndpoint, `{"secret":"the next secret","expiration":3600}`),
 
-	"CreateSubscription":     func(w *world) sample { return sample{bodies: subscriptionBodies(w.endpointID())} },
+	"CreateSubscription":     func(w *world) specimen { return specimen{bodies: subscriptionBodies(w.endpointID())} },
 	"TestSubscriptionFilter": sent(`{"request":`+sampleParts+`,"schema":{`+sampleConditions+`}}`, `{"schema":{"header":{}}}`),
-	"GetSubscriptions":       func(w *world) sample { return sample{query: samplePage + "&name=&endpointId=" + w.endpointID()} },
+	"GetSubscriptions":       func(w *world) specimen { return specimen{query: samplePage + "&name=&endpointId=" + w.endpointID()} },
 	"GetSubscription":        one("subscriptionID", oneSubscribed),
-	"UpdateSubscription": func(w *world) sample {
-		return sample{path: map[string]string{"subscriptionID": w.subscription()}, bodies: subscriptionBodies(w.endpointID())}
+	"UpdateSubscription": func(w *world) specimen {
+		return specimen{path: map[string]string{"subscriptionID": w.subscription()}, bodies: subscriptionBodies(w.endpointID())}
 	},
 	"DeleteSubscription":       one("subscriptionID", oneSubscribed),
 	"ToggleSubscriptionStatus": one("subscriptionID", oneSubscribed),
 	"TestSubscriptionFunction": sent(`{"payload":{"id":9},"function":"` + sampleFunction + `","type":"body"}`),
 	"TestSourceFunction":       sent(`{"payload":{"id":9},"function":"` + sampleFunction + `","type":"body"}`),
 
+	"CreateSource":     func(*world) specimen { return specimen{bodies: sourceBodies()} },
+	"LoadSourcesPaged": func(*world) specimen { return specimen{query: samplePage + "&type=&provider=&q="} },
+	"GetSource":        one("sourceID", oneSource),
+	"UpdateSource": func(w *world) specimen {
+		return specimen{path: map[string]string{"sourceID": oneSource(w)}, bodies: sourceBodies()}
+	},
+	"DeleteSource":      one("sourceID", oneSource),
+	"GetSourceRefusals": one("sourceID", refused),
+
 	"GetFilters":        one("subscriptionID", oneSubscribed),
 	"CreateFilter":      one("subscriptionID", oneSubscribed, `{"event_type":"user.*","enabled_at":"2026-08-01T10:00:00Z",`+sampleConditions+`}`),
 	"BulkCreateFilters": one("subscriptionID", oneSubscribed, `[{"event_type":"user.*","enabled_at":"2026-08-01T10:00:00Z",`+sampleConditions+`}]`),
-	"BulkUpdateFilters": func(w *world) sample {
+	"BulkUpdateFilters": func(w *world) specimen {
 		s := w.subscription()
-		return sample{path: map[string]string{"subscriptionID": s}, bodies: []string{
+		return specimen{path: map[string]string{"subscriptionID": s}, bodies: []string{
 			`[{"uid":"` + w.firstFilter(s) + `","event_type":"invoice.paid","enabled_at":"2026-08-01T10:00:00Z",` + sampleConditions + `}]`}}
 	},
-	"TestFilter": func(w *world) sample {
-		return sample{path: map[string]string{"subscriptionID": w.subscription(), "eventType": "invoice.paid"},
+	"TestFilter": func(w *world) specimen {
+		return specimen{path: map[string]string{"subscriptionID": w.subscription(), "eventType": "invoice.paid"},
 			bodies: []string{`{"payload":{"id":9},"request":` + sampleParts + `}`}}
 	},
 	"GetFilter":    filtered(),
 	"UpdateFilter": filtered(`{"uid":"","event_type":"invoice.paid","enabled_at":"2026-08-01T10:00:00Z",` + sampleConditions + `}`),
 	"DeleteFilter": filtered(),
 
-	"GetEventTypes": func(*world) sample { return sample{} },
-	"CreateEventType": func(w *world) sample {
-		return sample{bodies: []string{`{"name":"` + w.name("type") + `","category":"billing","description":"An invoice","json_schema":{"type":"object"}}`}}
+	"GetEventTypes": func(*world) specimen { return specimen{} },
+	"CreateEventType": func(w *world) specimen {
+		return specimen{bodies: []string{`{"name":"` + w.name("type") + `","category":"billing","description":"An invoice","json_schema":{"type":"object"}}`}}
 	},
 	"UpdateEventType":    one("eventTypeId", oneEventType, `{"category":"billing","description":"An invoice","json_schema":{"type":"object"}}`),
 	"DeprecateEventType": one("eventTypeId", oneEventType),
 	"ImportOpenApiSpec":  sent(`{"spec":"` + strings.ReplaceAll(sampleSpec, `"`, `\"`) + `"}`),
 
-	"CreatePortalLink": func(w *world) sample {
-		return sample{bodies: []string{`{"name":"customer","owner_id":"customer-1","auth_type":"refresh_token","can_manage_endpoint":true,"endpoints":["` + w.endpointID() + `"]}`}}
+	"CreatePortalLink": func(w *world) specimen {
+		return specimen{bodies: []string{`{"name":"customer","owner_id":"customer-1","auth_type":"refresh_token","can_manage_endpoint":true,"endpoints":["` + w.endpointID() + `"]}`}}
 	},
-	"LoadPortalLinksPaged": func(*world) sample { return sample{query: samplePage + "&endpointId=&ownerId=&q="} },
+	"LoadPortalLinksPaged": func(*world) specimen { return specimen{query: samplePage + "&endpointId=&ownerId=&q="} },
 	"GetPortalLink":        one("portalLinkID", onePortal),
-	"UpdatePortalLink": func(w *world) sample {
-		return sample{path: map[string]string{"portalLinkID": onePortal(w)}, bodies: []string{
+	"UpdatePortalLink": func(w *world) specimen {
+		return specimen{path: map[string]string{"portalLinkID": onePortal(w)}, bodies: []string{
 			`{"name":"customer","owner_id":"customer-1","auth_type":"refresh_token","can_manage_endpoint":true,"endpoints":["` + w.endpointID() + `"]}`}}
 	},
 	"RevokePortalLink":           one("portalLinkID", onePortal),
 	"RefreshPortalLinkAuthToken": one("portalLinkID", onePortal),
 
-	"BulkOnboard": func(*world) sample {
-		return sample{query: "dry_run=false", bodies: []string{
+	"BulkOnboard": func(*world) specimen {
+		return specimen{query: "dry_run=false", bodies: []string{
 			`{"items":[{"name":"a","url":"https://api.example.com/a","event_type":"invoice.paid","auth_username":"u","auth_password":"p"}]}`}}
 	},
 
-	"CreateEndpointEvent": func(w *world) sample {
+	"CreateEndpointEvent": func(w *world) specimen {
 		e := w.endpointID()
-		return sample{bodies: []string{`{"endpoint_id":"` + e + `",` + sampleContent + `}`, `{"app_id":"` + e + `",` + sampleContent + `}`}}
+		return specimen{bodies: []string{`{"endpoint_id":"` + e + `",` + sampleContent + `}`, `{"app_id":"` + e + `",` + sampleContent + `}`}}
 	},
 	"CreateEndpointFanoutEvent": sent(`{"owner_id":"customer-1",` + sampleContent + `}`),
 	"CreateBroadcastEvent":      sent(`{` + sampleContent + `}`),
 	"CreateDynamicEvent":        sent(`{"url":"https://api.example.com/dynamic","secret":"theirs","event_types":["*"],` + sampleContent + `}`),
-	"CreateBatchEvents": func(w *world) sample {
-		return sample{bodies: []string{
+	"CreateBatchEvents": func(w *world) specimen {
+		return specimen{bodies: []string{
 			`[{"type":"single","endpoint_id":"` + w.endpointID() + `",` + sampleContent + `}]`, `[{"type":"fanout","owner_id":"customer-1",` + sampleContent + `}]`}}
 	},
-	"GetEventsPaged": func(*world) sample {
-		return sample{query: samplePage + "&" + sampleDates + "&endpointId=&sourceId=&idempotencyKey=&ownerId="}
+	"GetEventsPaged": func(*world) specimen {
+		return specimen{query: samplePage + "&" + sampleDates + "&endpointId=&sourceId=&idempotencyKey=&ownerId="}
 	},
 	"GetEndpointEvent": one("eventID", func(w *world) string { h, _ := w.tried(w.endpoint(w.name("endpoint"))); return string(h.event.ID) }),
 
-	"GetEventDeliveriesPaged": func(*world) sample {
-		return sample{query: samplePage + "&" + sampleDates + "&endpointId=&eventId=&subscriptionId=&idempotencyKey=&eventType=&event_type=&status=Failure"}
+	"GetEventDeliveriesPaged": func(*world) specimen {
+		return specimen{query: samplePage + "&" + sampleDates + "&endpointId=&eventId=&subscriptionId=&idempotencyKey=&eventType=&event_type=&status=Failure"}
 	},
 	"GetEventDelivery":    one("eventDeliveryID", oneDelivery),
 	"ResendEventDelivery": one("eventDeliveryID", oneDelivery),
 	"GetDeliveryAttempts": one("eventDeliveryID", oneDelivery),
-	"GetDeliveryAttempt": func(w *world) sample {
+	"GetDeliveryAttempt": func(w *world) specimen {
 		h, attempt := w.tried(w.endpoint(w.name("endpoint")))
-		return sample{path: map[string]string{"eventDeliveryID": string(h.deliveries[0].ID), "deliveryAttemptID": string(attempt.ID)}}
+		return specimen{path: map[string]string{"eventDeliveryID": string(h.deliveries[0].ID), "deliveryAttemptID": string(attempt.ID)}}
 	},
 }
 
@@ -351,7 +392,7 @@ var samples = map[string]func(w *world) sample{
 type operationCall struct {
 	id, method, pattern string
 	doc                 *documentedOperation
-	sample
+	specimen
 }
 
 // ask makes the sample of every operation, in the order of their ids.
@@ -366,7 +407,7 @@ func (w *world) ask(d *apiDocument) []operationCall {
 			w.t.Errorf("operation %s has no sample in samples_test.go", id)
 			continue
 		}
-		op.sample = make(w)
+		op.specimen = make(w)
 		calls = append(calls, op)
 	}
 	for id := range samples {

@@ -67,12 +67,12 @@ type amqpRequest struct {
 }
 
 type amqpAuthRequest struct {
-	User     string `json:"user"`
-	Password string `json:"password"`
+	User     string `json:"user,omitempty"`
+	Password string `json:"password,omitempty"`
 }
 
 type amqpBindRequest struct {
-	Exchange   string `json:"exchange"`
+	Exchange   string `json:"exchange,omitempty"`
 	RoutingKey string `json:"routingKey,omitempty"`
 }
 

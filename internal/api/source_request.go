@@ -40,12 +40,12 @@ type sourceRequest struct {
 }
 
 type customResponseRequest struct {
-	Body        string `json:"body" maxLength:"51200"`
-	ContentType string `json:"content_type" maxLength:"255"`
+	Body        string `json:"body,omitempty" maxLength:"51200"`
+	ContentType string `json:"content_type,omitempty" maxLength:"255"`
 }
 
 type verifierRequest struct {
-	Type   string               `json:"type" enum:"noop,hmac,basic_auth,api_key"`
+	Type   string               `json:"type,omitempty" enum:"noop,hmac,basic_auth,api_key" doc:"Needed unless there is a provider or nothing to check"`
 	HMAC   *hmacRequest         `json:"hmac,omitempty"`
 	Basic  *sourceBasicRequest  `json:"basic_auth,omitempty"`
 	APIKey *sourceAPIKeyRequest `json:"api_key,omitempty"`
@@ -198,8 +198,13 @@ func (q *verifierRequest) verifier(provider string) (convoy.Verifier, error) {
 	}
 	var found problems
 	switch v.Type {
-	case "", convoy.VerifierNone:
+	case "":
+		// Without a type these would be kept and never looked at.
+		if q.HMAC != nil || q.Basic != nil || q.APIKey != nil {
+			found.add("type", "please provide a valid verifier type")
+		}
 		v.Type = convoy.VerifierNone
+	case convoy.VerifierNone:
 	case convoy.VerifierHMAC:
 		if q.HMAC == nil {
 			return v, convoy.E(convoy.Invalid, "invalid verifier config for hmac")

@@ -3,6 +3,9 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -495,4 +498,35 @@ type counter struct {
 func (c *counter) Publish(ctx context.Context, e *convoy.Event) error {
 	c.n++
 	return c.nullPublisher.Publish(ctx, e)
+}
+
+func BenchmarkIngest(b *testing.B) {
+	f := setup(b, openSQLite(b))
+	s := f.source(`{"name":"gh","type":"http","provider":"github","verifier":{"hmac":{"secret":"gh_secret"}}}`)
+	h, err := New(Config{
+		Store: f.store, Catalog: f.catalog, Publisher: nullPublisher{}, Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), // Info, as in production
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	raw, content := []byte(document(1<<10)), new(body)
+	mac := hmac.New(sha256.New, []byte("gh_secret"))
+	mac.Write(raw)
+	req := httptest.NewRequest(http.MethodPost, "/ingest/"+s.MaskID, nil)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	req.Body, req.ContentLength = content, int64(len(raw))
+	w := httptest.NewRecorder()
+	content.Reset(raw)
+	if h.ServeHTTP(w, req); w.Code != http.StatusOK {
+		b.Fatal(w.Body)
+	}
+	discard := &discardWriter{h: make(http.Header)}
+	b.ReportAllocs()
+	for b.Loop() {
+		content.Reset(raw)
+		clear(discard.h)
+		h.ServeHTTP(discard, req)
+	}
 }

@@ -66,6 +66,11 @@ type tokenTester interface {
 	Fetch(ctx context.Context, a *convoy.OAuth2Auth) (oauth.Token, error)
 }
 
+// transformer runs functions. An error of kind Invalid is the function's.
+type transformer interface {
+	Transform(ctx context.Context, source string, payload []byte) ([]byte, error)
+}
+
 // Check is one thing that must work for the process to take requests.
 type Check struct {
 	// Name is shown by /readyz.
@@ -83,8 +88,12 @@ type Config struct {
 	Ping pinger
 	// Tokens tries OAuth 2.0 configurations out.
 	Tokens tokenTester
-	// Functions check, try and run users' functions; nil refuses them.
+	// Functions checks and tries users' functions; nil refuses them.
 	Functions functionRunner
+	// Transformer runs the functions of sources on what comes in. It is apart
+	// from Functions, so that nobody who tries functions out keeps events waiting;
+	// nil refuses what a function should change.
+	Transformer transformer
 	// Ready are the checks of /readyz; optional.
 	Ready []Check
 	Log   *slog.Logger

@@ -15,6 +15,10 @@ import (
 	"convoy"
 )
 
+// transformTimeout bounds how long a request waits for one function of its
+// source.
+const transformTimeout = 5 * time.Second
+
 // stampEvery is how often it is noted that a provider has asked for proof:
 // anybody may ask. stampTimeout bounds the write.
 const (
@@ -130,10 +134,13 @@ func (a *api) transform(ctx context.Context, src *convoy.Source, e *convoy.Event
 }
 
 func (a *api) runFunction(ctx context.Context, source string, payload []byte) ([]byte, error) {
-	if a.Functions == nil {
+	if a.Transformer == nil {
 		return nil, convoy.E(convoy.Unavailable, "source functions cannot run now")
 	}
-	out, err := a.Functions.Transform(ctx, source, payload)
+	// A run has a bound of its own; this is on the wait for its turn.
+	bounded, cancel := context.WithTimeout(ctx, transformTimeout)
+	defer cancel()
+	out, err := a.Transformer.Transform(bounded, source, payload)
 	switch {
 	case err == nil:
 		return out, nil

@@ -489,6 +489,63 @@ func TestIngestAllocs(t *testing.T) {
 	t.Logf("%v allocations", n)
 }
 
+// FuzzIngest: whatever is sent, the answer is no fault of ours, and what would be
+// stored is fit for the store.
+func FuzzIngest(f *testing.F) {
+	g := setup(f, openSQLite(f))
+	s := g.source(`{"name":"a","type":"http","event_type_location":"request.header.X-Type","idempotency_keys":["request.body.id","request.header.X-Id"]}`)
+	events := &keeper{}
+	h, err := New(Config{
+		Store: g.store, Catalog: g.catalog, Publisher: events, Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
+		Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("/a", "b=c", "application/json", "t", "v", `{"id":1}`)
+	f.Add("/\x00\xff", "\xff&%zz;", "application/x-www-form-urlencoded", "\xe9", "\x00", "id=1&id=2&%ff=%00")
+	f.Add("//", "", "multipart/form-data; boundary=x", "t", "", "--x\r\nContent-Disposition: form-data; name=id\r\n\r\n1\r\n--x--\r\n")
+	f.Fuzz(func(t *testing.T, path, query, contentType, typ, value, text string) {
+		events.last = nil
+		req := httptest.NewRequest(http.MethodPost, "/ingest/"+s.MaskID, strings.NewReader(text))
+		req.URL.Path += path
+		req.URL.RawQuery = query
+		req.Header = http.Header{"Content-Type": {contentType}, "X-Type": {typ}, "X-Id": {value}, "Cookie": {value}}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, req)
+		if w.Code >= 500 || (w.Code == 200) != (events.last != nil) {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		e := events.last
+		if e == nil {
+			return
+		}
+		texts := []string{e.Type, e.IdempotencyKey, e.URLPath, e.URLQuery}
+		for name, values := range e.Headers {
+			texts = append(append(texts, name), values...)
+		}
+		for _, s := range texts {
+			if badText(s, len(s)) != "" {
+				t.Errorf("%q would be stored", s)
+			}
+		}
+		if !json.Valid(e.Data) || !utf8.Valid(e.Data) || e.Headers["Cookie"] != nil || e.Kind != convoy.KindSource {
+			t.Errorf("%+v would be stored", e)
+		}
+	})
+}
+
+// keeper keeps the last event.
+type keeper struct {
+	nullPublisher
+	last *convoy.Event
+}
+
+func (k *keeper) Publish(ctx context.Context, e *convoy.Event) error {
+	k.last = e
+	return k.nullPublisher.Publish(ctx, e)
+}
+
 // counter takes events and forgets them.
 type counter struct {
 	nullPublisher

@@ -17,7 +17,7 @@ func withFunctions(t testing.TB) func(*Config) {
 	t.Helper()
 	c := function.New(function.Config{})
 	t.Cleanup(c.Close)
-	return func(cfg *Config) { cfg.Functions, cfg.PublicURL = c, "https://hooks.example.com" }
+	return func(cfg *Config) { cfg.Functions, cfg.Transformer, cfg.PublicURL = c, c, "https://hooks.example.com" }
 }
 
 var (

@@ -27,7 +27,6 @@ const (
 // of kind convoy.Invalid, with a text for whoever wrote it.
 type functionRunner interface {
 	Check(ctx context.Context, source string) error
-	Transform(ctx context.Context, source string, payload []byte) ([]byte, error)
 	Test(ctx context.Context, source string, payload []byte, now time.Time) (function.Result, error)
 }
 

@@ -169,10 +169,6 @@ func TestSubscriptionSettings(t *testing.T) {
 // anyFunction takes every text but "bad". What runs is tested elsewhere.
 type anyFunction struct{ functionRunner }
 
-func (anyFunction) Transform(_ context.Context, _ string, payload []byte) ([]byte, error) {
-	return payload, nil
-}
-
 func (anyFunction) Check(_ context.Context, source string) error {
 	if source == "bad" {
 		return convoy.E(convoy.Invalid, "function: line 1: bad")

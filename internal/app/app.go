@@ -81,7 +81,7 @@ type process struct {
 
 	catalog *catalog.Catalog
 	guard   *guard.Policy
-	// functions are those of subscriptions; tried are those that people save and
+	// functions are those of subscriptions and sources; tried are those that people save and
 	// try out, which must not keep deliveries waiting.
 	functions, tried *function.Cache
 	deliverer        *deliver.Deliverer
@@ -250,7 +250,7 @@ func (p *process) handler(cfg intake.Config, persister *intake.Persister) (http.
 	}
 	h, err := api.New(api.Config{
 		Store: p.engines.store, Catalog: p.catalog, Publisher: p.publisher(cfg, persister), Guard: p.guard,
-		Ping: p.pinger(), Tokens: p.apiTokens(), Functions: p.functions, PublicURL: p.Config.PublicURL(), Ready: checks, Log: p.log("api"), Metrics: p.metrics, Version: p.Version,
+		Ping: p.pinger(), Tokens: p.apiTokens(), Functions: p.tried, Transformer: p.functions, PublicURL: p.Config.PublicURL(), Ready: checks, Log: p.log("api"), Metrics: p.metrics, Version: p.Version,
 		APIVersion: p.Config.APIVersion, RootPath: p.Config.RootPath, MaxBody: p.Config.Server.HTTP.MaxBodySize,
 	})
 	if err != nil {

@@ -283,8 +283,11 @@ func sameAsMemory(t *testing.T, open Open) {
 		for i := range limits {
 			limits[i] = limit.Limit{
 				Key:   fmt.Sprintf("%d/%d", run, i),
-				Count: rapid.IntRange(1, 60).Draw(rt, "count"), Period: 24 * long,
-				Burst: rapid.IntRange(1, 4).Draw(rt, "burst"),
+				Count: rapid.IntRange(1, 60).Draw(rt, "count"),
+				// Of one length, slots of different limits would fall on one moment, and
+				// which of them is later would depend on when each engine read its clock.
+				Period: 24*long + time.Duration(i)*61*time.Second,
+				Burst:  rapid.IntRange(1, 4).Draw(rt, "burst"),
 			}
 		}
 		memory := limit.NewMemory()

@@ -88,7 +88,7 @@ func (a *api) attempts(ctx context.Context, in *DeliveryPath) ([]attemptView, er
 
 type attemptInput struct {
 	DeliveryPath
-	Attempt string `path:"deliveryAttemptID"`
+	Attempt string `path:"deliveryAttemptID" doc:"The attempt's id"`
 }
 
 func (a *api) attempt(ctx context.Context, in *attemptInput) (attemptView, error) {

@@ -160,10 +160,10 @@ type deliveriesInput struct {
 	PageQuery
 	DateQuery
 	Endpoints       []string `query:"endpointId,explode" doc:"Only deliveries to one of these endpoints"`
-	Event           string   `query:"eventId"`
-	Subscription    string   `query:"subscriptionId"`
+	Event           string   `query:"eventId" doc:"Only deliveries of this event"`
+	Subscription    string   `query:"subscriptionId" doc:"Only deliveries of this subscription"`
 	IdempotencyKey  string   `query:"idempotencyKey" doc:"That of the event"`
-	EventType       string   `query:"eventType"`
+	EventType       string   `query:"eventType" doc:"Only deliveries of events of this type"`
 	EventTypeAlias  string   `query:"event_type" deprecated:"true" doc:"Other name of eventType"`
 	Statuses        []string `query:"status,explode" doc:"Only deliveries in one of these statuses"`
 	BrokerMessageID string   `query:"brokerMessageId" doc:"Only deliveries of events that this broker message brought in"`
@@ -222,7 +222,7 @@ func (a *api) requireKey(ctx context.Context, project convoy.ProjectID, key stri
 // DeliveryPath is the path of one delivery.
 type DeliveryPath struct {
 	ProjectPath
-	Delivery string `path:"eventDeliveryID"`
+	Delivery string `path:"eventDeliveryID" doc:"The event delivery's id"`
 }
 
 // findDelivery returns the delivery of a request; a missing one is NotFound.

@@ -69,7 +69,7 @@ func (a *api) endpointRoutes(r *registrar) {
 // EndpointPath is the path of one endpoint.
 type EndpointPath struct {
 	ProjectPath
-	Endpoint string `path:"endpointID"`
+	Endpoint string `path:"endpointID" doc:"The endpoint's id"`
 }
 
 type createEndpointInput struct {

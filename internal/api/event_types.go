@@ -155,7 +155,7 @@ func (a *api) createEventType(ctx context.Context, in *createEventTypeInput) (ev
 // EventTypePath is the path of one event type.
 type EventTypePath struct {
 	ProjectPath
-	EventType string `path:"eventTypeId"`
+	EventType string `path:"eventTypeId" doc:"The event type's id"`
 }
 
 const textNoEventType = "event type not found"

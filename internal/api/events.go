@@ -175,7 +175,7 @@ type eventsInput struct {
 	DateQuery
 	Endpoints       []string `query:"endpointId,explode" doc:"Only events delivered to one of these endpoints"`
 	Sources         []string `query:"sourceId,explode" doc:"Only events from one of these sources"`
-	IdempotencyKey  string   `query:"idempotencyKey"`
+	IdempotencyKey  string   `query:"idempotencyKey" doc:"Only events with this key"`
 	Owner           string   `query:"ownerId" doc:"Only events delivered to an endpoint of this owner"`
 	BrokerMessageID string   `query:"brokerMessageId" doc:"Only events that this broker message brought in"`
 	Query           string   `query:"query" doc:"Only events whose id begins with this, or whose idempotency key, type or source's name has it as a part; or, if it is a JSON object, whose payload contains it"`
@@ -281,7 +281,7 @@ func within[T any](ctx context.Context, tooLong string, query func(ctx context.C
 
 type eventInput struct {
 	ProjectPath
-	Event string `path:"eventID"`
+	Event string `path:"eventID" doc:"The event's id"`
 }
 
 func (a *api) event(ctx context.Context, in *eventInput) (eventView, error) {

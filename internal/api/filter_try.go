@@ -125,7 +125,7 @@ func (a *api) testSubscriptionFilter(ctx context.Context, in *testSubscriptionFi
 
 type testFilterInput struct {
 	SubscriptionPath
-	EventType string `path:"eventType"`
+	EventType string `path:"eventType" doc:"The name of the event type"`
 	Payload   payload[testFilterRequest]
 }
 

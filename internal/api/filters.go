@@ -120,7 +120,7 @@ func (a *api) filterRoutes(r *registrar) {
 // FilterPath is the path of one filter.
 type FilterPath struct {
 	SubscriptionPath
-	Filter string `path:"filterID"`
+	Filter string `path:"filterID" doc:"The filter's id"`
 }
 
 // filtered finds the subscription of a request about filters.

@@ -243,7 +243,7 @@ func (a *api) portalLinks(ctx context.Context, in *portalLinksInput) (paged[port
 // PortalLinkPath is the path of one portal link.
 type PortalLinkPath struct {
 	ProjectPath
-	Link string `path:"portalLinkID"`
+	Link string `path:"portalLinkID" doc:"The portal link's id"`
 }
 
 func (a *api) findPortalLink(ctx context.Context, in *PortalLinkPath, want right) (*convoy.PortalLink, *catalog.Project, error) {

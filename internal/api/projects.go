@@ -102,7 +102,7 @@ func (a *api) projectRoutes(r *registrar) {
 
 // ProjectPath is the path of everything in a project.
 type ProjectPath struct {
-	Project string `path:"projectID"`
+	Project string `path:"projectID" doc:"The project's id; a project's key acts on its own project whatever this says"`
 }
 
 // OrganisationQuery names an organisation, in the query or a header.

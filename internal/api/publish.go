@@ -110,7 +110,7 @@ func (a *api) describePublish(r *registrar) {
 			id: to.id, method: http.MethodPost, path: publishRoute + suffix, tag: "Events", summary: to.summary,
 			status: http.StatusCreated, message: to.message, body: to.body,
 		}, to.answer)
-		op.Parameters = []*huma.Param{{Name: "projectID", In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}}}
+		op.Parameters = []*huma.Param{{Name: "projectID", In: "path", Required: true, Description: "The project's id", Schema: &huma.Schema{Type: huma.TypeString}}}
 		if suffix == batchSuffix {
 			describeBatch(&op)
 		}

@@ -283,10 +283,15 @@ func documentConfig(version, prefix string) huma.Config {
 // document encodes what has been registered.
 func (r *registrar) document() ([]byte, error) {
 	doc := r.huma.OpenAPI()
+	examples, err := documentedExamples()
+	if err != nil {
+		return nil, err
+	}
 	for _, item := range doc.Paths {
 		for _, op := range documented(item) {
 			if op != nil {
 				describeParams(op.Parameters)
+				examples[op.OperationID].attach(op)
 			}
 		}
 	}

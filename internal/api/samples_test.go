@@ -15,6 +15,7 @@ import (
 	"convoy/internal/auth"
 	"convoy/internal/guard"
 	"convoy/internal/id"
+	"convoy/internal/oauth"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
 )
@@ -54,6 +55,7 @@ func newWorld(t *testing.T, db sqldb.DB) *world {
 	w := &world{issuer: issuer.URL}
 	w.fixture = setup(t, db, func(c *Config) {
 		c.Guard = guard.New(guard.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+		c.Tokens = oauth.New(http.DefaultTransport, c.Clock)
 	}, withFunctions(t))
 	cert, key := certificate(t)
 	w.cert, w.certKey = quote(t, cert), quote(t, key)
@@ -244,6 +246,14 @@ func sourceBodies() []string {
 	}
 }
 
+// listed is a specimen of a list that has something in it.
+func listed(make func(w *world) string, query string) func(*world) specimen {
+	return func(w *world) specimen {
+		make(w)
+		return specimen{query: query}
+	}
+}
+
 func oneSource(w *world) string     { return w.sourceID(w.name("source")) }
 func oneProject(w *world) string    { return w.newProject(w.name("project")) }
 func onePortal(w *world) string     { return w.portal(w.name("portal")) }
@@ -280,7 +290,7 @@ var samples = map[string]func(w *world) specimen{
 	"DeleteProject": one("projectID", oneProject),
 
 	"CreateEndpoint": func(w *world) specimen { return specimen{bodies: w.endpointBodies()} },
-	"GetEndpoints":   func(*world) specimen { return specimen{query: samplePage + "&q=&query=&ownerId="} },
+	"GetEndpoints":   listed(oneEndpoint, samplePage+"&q=&query=&ownerId="),
 	"TestOAuth2Connection": func(w *world) specimen {
 		return specimen{bodies: []string{`{"oauth2":` + w.oauth2("shared_secret") + `}`, `{"oauth2":` + w.oauth2("client_assertion") + `}`}}
 	},
@@ -300,7 +310,7 @@ var samples = map[string]func(w *world) specimen{
 
 	"CreateSubscription":     func(w *world) specimen { return specimen{bodies: subscriptionBodies(w.endpointID())} },
 	"TestSubscriptionFilter": sent(`{"request":`+sampleParts+`,"schema":{`+sampleConditions+`}}`, `{"schema":{"header":{}}}`),
-	"GetSubscriptions":       func(w *world) specimen { return specimen{query: samplePage + "&name=&endpointId=" + w.endpointID()} },
+	"GetSubscriptions":       listed(oneSubscribed, samplePage+"&name=&endpointId="),
 	"GetSubscription":        one("subscriptionID", oneSubscribed),
 	"UpdateSubscription": func(w *world) specimen {
 		return specimen{path: map[string]string{"subscriptionID": w.subscription()}, bodies: subscriptionBodies(w.endpointID())}
@@ -311,7 +321,7 @@ var samples = map[string]func(w *world) specimen{
 	"TestSourceFunction":       sent(`{"payload":{"id":9},"function":"` + sampleFunction + `","type":"body"}`),
 
 	"CreateSource":     func(*world) specimen { return specimen{bodies: sourceBodies()} },
-	"LoadSourcesPaged": func(*world) specimen { return specimen{query: samplePage + "&type=&provider=&q="} },
+	"LoadSourcesPaged": listed(oneSource, samplePage+"&type=&provider=&q="),
 	"GetSource":        one("sourceID", oneSource),
 	"UpdateSource": func(w *world) specimen {
 		return specimen{path: map[string]string{"sourceID": oneSource(w)}, bodies: sourceBodies()}
@@ -335,7 +345,7 @@ var samples = map[string]func(w *world) specimen{
 	"UpdateFilter": filtered(`{"uid":"","event_type":"invoice.paid","enabled_at":"2026-08-01T10:00:00Z",` + sampleConditions + `}`),
 	"DeleteFilter": filtered(),
 
-	"GetEventTypes": func(*world) specimen { return specimen{} },
+	"GetEventTypes": listed(oneEventType, ""),
 	"CreateEventType": func(w *world) specimen {
 		return specimen{bodies: []string{`{"name":"` + w.name("type") + `","category":"billing","description":"An invoice","json_schema":{"type":"object"}}`}}
 	},
@@ -346,7 +356,7 @@ var samples = map[string]func(w *world) specimen{
 	"CreatePortalLink": func(w *world) specimen {
 		return specimen{bodies: []string{`{"name":"customer","owner_id":"customer-1","auth_type":"refresh_token","can_manage_endpoint":true,"endpoints":["` + w.endpointID() + `"]}`}}
 	},
-	"LoadPortalLinksPaged": func(*world) specimen { return specimen{query: samplePage + "&endpointId=&ownerId=&q="} },
+	"LoadPortalLinksPaged": listed(onePortal, samplePage+"&endpointId=&ownerId=&q="),
 	"GetPortalLink":        one("portalLinkID", onePortal),
 	"UpdatePortalLink": func(w *world) specimen {
 		return specimen{path: map[string]string{"portalLinkID": onePortal(w)}, bodies: []string{
@@ -371,17 +381,13 @@ var samples = map[string]func(w *world) specimen{
 		return specimen{bodies: []string{
 			`[{"type":"single","endpoint_id":"` + w.endpointID() + `",` + sampleContent + `}]`, `[{"type":"fanout","owner_id":"customer-1",` + sampleContent + `}]`}}
 	},
-	"GetEventsPaged": func(*world) specimen {
-		return specimen{query: samplePage + "&" + sampleDates + "&endpointId=&sourceId=&idempotencyKey=&ownerId="}
-	},
+	"GetEventsPaged":   listed(oneDelivery, samplePage+"&"+sampleDates+"&endpointId=&sourceId=&idempotencyKey=&ownerId="),
 	"GetEndpointEvent": one("eventID", func(w *world) string { h, _ := w.tried(w.endpoint(w.name("endpoint"))); return string(h.event.ID) }),
 
-	"GetEventDeliveriesPaged": func(*world) specimen {
-		return specimen{query: samplePage + "&" + sampleDates + "&endpointId=&eventId=&subscriptionId=&idempotencyKey=&eventType=&event_type=&status=Failure"}
-	},
-	"GetEventDelivery":    one("eventDeliveryID", oneDelivery),
-	"ResendEventDelivery": one("eventDeliveryID", oneDelivery),
-	"GetDeliveryAttempts": one("eventDeliveryID", oneDelivery),
+	"GetEventDeliveriesPaged": listed(oneDelivery, samplePage+"&"+sampleDates+"&endpointId=&eventId=&subscriptionId=&idempotencyKey=&eventType=&event_type=&status=Failure"),
+	"GetEventDelivery":        one("eventDeliveryID", oneDelivery),
+	"ResendEventDelivery":     one("eventDeliveryID", oneDelivery),
+	"GetDeliveryAttempts":     one("eventDeliveryID", oneDelivery),
 	"GetDeliveryAttempt": func(w *world) specimen {
 		h, attempt := w.tried(w.endpoint(w.name("endpoint")))
 		return specimen{path: map[string]string{"eventDeliveryID": string(h.deliveries[0].ID), "deliveryAttemptID": string(attempt.ID)}}

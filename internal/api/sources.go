@@ -167,7 +167,7 @@ func (a *api) sources(ctx context.Context, in *sourcesInput) (paged[sourceView],
 // SourcePath is the path of one source.
 type SourcePath struct {
 	ProjectPath
-	Source string `path:"sourceID"`
+	Source string `path:"sourceID" doc:"The source's id"`
 }
 
 // findSource returns the source of a request; a missing one is NotFound.

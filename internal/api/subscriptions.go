@@ -262,7 +262,7 @@ func (a *api) subscriptions(ctx context.Context, in *subscriptionsInput) (paged[
 // SubscriptionPath is the path of one subscription.
 type SubscriptionPath struct {
 	ProjectPath
-	Subscription string `path:"subscriptionID"`
+	Subscription string `path:"subscriptionID" doc:"The subscription's id"`
 }
 
 // findSubscription returns the subscription of a request; a missing one is

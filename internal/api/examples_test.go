@@ -59,11 +59,11 @@ func TestExamples(t *testing.T) {
 	for id, c := range d.operations() {
 		t.Run(id, func(t *testing.T) { // each in a world of its own, so that none changes with another
 			w := newWorld(t, openSQLite(t))
-			make, ok := samples[id]
+			sample, ok := samples[id]
 			if !ok {
 				t.Fatal("no sample in samples_test.go")
 			}
-			c.specimen = make(w)
+			c.specimen = sample(w)
 			a := c.valid(w)
 			if a.status >= 300 {
 				t.Fatalf("%d %s", a.status, a.body)
@@ -80,7 +80,7 @@ func TestExamples(t *testing.T) {
 			examples[id] = e
 		})
 	}
-	if t.Failed() {
+	if t.Failed() || len(examples) < len(d.operations()) { // -run names some of them
 		return
 	}
 	var b bytes.Buffer

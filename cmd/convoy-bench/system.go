@@ -227,16 +227,17 @@ func (b *bench) spawn(ctx context.Context, s system, p *place, role string) (*ch
 // convoyCommand is an invocation of the binary under test.
 func (b *bench) convoyCommand(s system, p *place, port int, args ...string) command {
 	c := command{name: "convoy " + args[0], path: b.convoy, args: args, port: port}
+	c.env = []string{"CONVOY_INSTANCE_INGEST_RATE=0", "CONVOY_API_RATE_LIMIT=0"} // what is measured is not a limit
 	if s.sqlite {
 		c.args = append(slices.Clone(args), "--data-dir", p.dir)
 		return c
 	}
 	host, redisPort := splitAddress(b.redis.Addr())
-	c.env = []string{
-		"CONVOY_DB_DSN=" + b.postgres.DSN(p.database),
-		"CONVOY_REDIS_HOST=" + host, "CONVOY_REDIS_PORT=" + redisPort,
+	c.env = append(c.env,
+		"CONVOY_DB_DSN="+b.postgres.DSN(p.database),
+		"CONVOY_REDIS_HOST="+host, "CONVOY_REDIS_PORT="+redisPort,
 		"CONVOY_DISPATCHER_ALLOW_LIST=127.0.0.0/8,::1/128",
-		"CONVOY_INTAKE_MODE=" + s.intake,
-	}
+		"CONVOY_INTAKE_MODE="+s.intake,
+	)
 	return c
 }

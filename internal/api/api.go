@@ -109,6 +109,8 @@ type Config struct {
 	PublicURL string
 	// RootPath is a prefix under which everything is served too, "/x" or "".
 	RootPath string
+	// IngestRate limits events, APIRate the other requests under /api/v1/projects.
+	IngestRate, APIRate Rate
 	// MaxBody is the longest request body in bytes; [DefaultMaxBody] when 0.
 	MaxBody int64
 	// Clock is the time; time.Now when nil.

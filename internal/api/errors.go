@@ -65,6 +65,8 @@ type failure struct {
 	msg        string
 	retryAfter time.Duration
 	allow      string
+	// rate is the limit that was reached.
+	rate int
 }
 
 // classify turns any error into what the caller of a request with ctx sees.
@@ -72,8 +74,11 @@ func classify(ctx context.Context, err error) failure {
 	var (
 		se *statusError
 		ce *convoy.Error
+		le *limitedError
 	)
 	switch {
+	case errors.As(err, &le):
+		return failure{status: http.StatusTooManyRequests, msg: le.Error(), retryAfter: le.wait, rate: le.rate}
 	case errors.As(err, &se):
 		return failure{status: se.status, msg: se.msg, allow: se.allow}
 	case errors.As(err, &ce) && ce.Kind != convoy.Internal && int(ce.Kind) < len(statuses):

@@ -168,6 +168,9 @@ func (a *api) accept(x *exchange, r *http.Request, urlProject string, kind convo
 	if err != nil {
 		return nil, err
 	}
+	if err := a.IngestRate.take(ctx, 1); err != nil {
+		return nil, err
+	}
 	if s.body, err = readBody(x.ResponseWriter, r, s.body[:0], a.MaxBody); err != nil {
 		return nil, err
 	}

@@ -23,7 +23,8 @@ func TestPublishAllocs(t *testing.T) {
 	endpoint := string(f.endpoint("a"))
 	h, err := New(Config{
 		Store: f.store, Catalog: f.catalog, Publisher: nullPublisher{}, Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), // Info, as in production
+		Log:        slog.New(slog.NewTextHandler(io.Discard, nil)), // Info, as in production
+		IngestRate: perMinute(60_000),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -142,6 +142,9 @@ func (a *api) acceptBatch(x *exchange, r *http.Request, urlProject string) (batc
 	if err != nil {
 		return none, err
 	}
+	if err := a.IngestRate.take(ctx, max(len(items), 1)); err != nil {
+		return none, err
+	}
 	b := batchRun{api: a, project: project, results: make([]batchResult, len(items))}
 	for i, item := range items {
 		b.add(ctx, i, item)

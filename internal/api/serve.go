@@ -116,6 +116,12 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
+	if strings.HasPrefix(p, projectsPrefix) || p+"/" == projectsPrefix {
+		if err := a.APIRate.take(r.Context(), 1); err != nil {
+			a.fail(x, r, err)
+			return
+		}
+	}
 	a.dispatch(x, r, p)
 }
 
@@ -244,6 +250,11 @@ func (f *failure) head(h http.Header) {
 	if f.retryAfter > 0 {
 		seconds := int64((f.retryAfter + time.Second - 1) / time.Second)
 		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
+	}
+	if f.rate > 0 {
+		h.Set("X-RateLimit-Limit", strconv.Itoa(f.rate))
+		h.Set("X-RateLimit-Remaining", "0")
+		h.Set("X-RateLimit-Reset", h.Get("Retry-After"))
 	}
 	if f.status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", "Bearer")

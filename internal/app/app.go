@@ -22,6 +22,7 @@ import (
 	"convoy/internal/guard"
 	"convoy/internal/id"
 	"convoy/internal/intake"
+	"convoy/internal/limit"
 	"convoy/internal/oauth"
 	"convoy/internal/queue"
 	"convoy/internal/route"
@@ -249,6 +250,7 @@ func (p *process) handler(cfg intake.Config, persister *intake.Persister) (http.
 		checks = append(checks, api.Check{Name: c.name, Probe: c.probe})
 	}
 	h, err := api.New(api.Config{
+		IngestRate: p.rate("instance-ingest", p.Config.IngestRate), APIRate: p.rate("http-api", p.Config.APIRate),
 		Store: p.engines.store, Catalog: p.catalog, Publisher: p.publisher(cfg, persister), Guard: p.guard,
 		Ping: p.pinger(), Tokens: p.apiTokens(), Functions: p.tried, Transformer: p.functions, PublicURL: p.Config.PublicURL(), Ready: checks, Log: p.log("api"), Metrics: p.metrics, Version: p.Version,
 		APIVersion: p.Config.APIVersion, RootPath: p.Config.RootPath, MaxBody: p.Config.Server.HTTP.MaxBodySize,
@@ -257,6 +259,19 @@ func (p *process) handler(cfg intake.Config, persister *intake.Persister) (http.
 		return nil, err
 	}
 	return p.operations(h), nil
+}
+
+// rate is a limit of so many requests a second, counted over a minute: of this
+// process, or of all that share a Redis.
+func (p *process) rate(name string, perSecond int) api.Rate {
+	if perSecond == 0 {
+		return api.Rate{}
+	}
+	l := limit.Limit{Key: name, Count: 60 * perSecond, Period: time.Minute, Burst: 60 * perSecond}
+	if p.Config.Redis.Enabled() {
+		return api.Rate{Bucket: limit.NewShared(p.engines.limiter, l, p.log("limit")), Count: l.Count}
+	}
+	return api.Rate{Bucket: limit.NewMeter(l), Count: l.Count}
 }
 
 // pusher gives stored deliveries to whoever pulls from the queue.

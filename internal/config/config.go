@@ -42,6 +42,8 @@ type Config struct {
 	MaxRetry         time.Duration `json:"max_retry_seconds" env:"CONVOY_MAX_RETRY_SECONDS" flag:"max-retry-seconds" default:"7200" min:"1s" max:"720h" unit:"seconds" doc:"Longest wait between two attempts of a delivery"`
 	ConsumerPoolSize int           `json:"consumer_pool_size" env:"CONVOY_CONSUMER_POOL_SIZE" flag:"consumers" roles:"agent,worker,standalone" default:"512" min:"1" max:"100000" doc:"Requests to endpoints in flight at once, in each process that delivers"`
 	QueueProvider    string        `json:"queue_provider" env:"CONVOY_QUEUE_PROVIDER" oneof:"|redis|postgres|memory" doc:"Engine of the queue. Empty: redis when Redis is configured, else postgres with a PostgreSQL database, else memory. memory needs the standalone role"`
+	IngestRate       int           `json:"instance_ingest_rate" env:"CONVOY_INSTANCE_INGEST_RATE" flag:"instance-ingest-rate" roles:"server,agent,standalone" default:"1000" min:"0" max:"1000000" doc:"Events accepted per second on average over a minute, by all processes together when there is Redis, else by each; more is answered 429. 0 for no limit"`
+	APIRate          int           `json:"api_rate_limit" env:"CONVOY_API_RATE_LIMIT" flag:"api-rate-limit" roles:"server,agent,standalone" default:"1000" min:"0" max:"1000000" doc:"Other API requests served per second, in the same way. 0 for no limit"`
 	DataDir          string        `json:"data_dir" env:"CONVOY_DATA_DIR" flag:"data-dir" roles:"standalone,tool" default:"./convoy-data" doc:"Directory of everything a standalone process keeps"`
 
 	Logger      Logger      `json:"logger" doc:"Logs are JSON lines on standard error"`

@@ -47,8 +47,6 @@ var unsupportedSettings = []unsupportedSetting{
 		why:  notThere,
 	},
 	{keys: []string{"worker_execution_mode"}, env: []string{"CONVOY_WORKER_EXECUTION_MODE"}, why: notThere + ": new and retried deliveries share one queue"},
-	{keys: []string{"instance_ingest_rate"}, env: []string{"CONVOY_INSTANCE_INGEST_RATE"}, why: notYet},
-	{keys: []string{"api_rate_limit"}, env: []string{"CONVOY_API_RATE_LIMIT"}, why: notYet},
 	{
 		keys: []string{"verify_dynamic_events_timeout"}, env: []string{"CONVOY_VERIFY_DYNAMIC_EVENTS_TIMEOUT"},
 		why: "dynamic events are always resolved before they are acknowledged", harmless: true,

@@ -219,7 +219,7 @@ func TestShared(t *testing.T) {
 		wg.Go(func() {
 			n := 0
 			for range 1000 {
-				if wait := taps[i%2].Take(t.Context()); wait == 0 {
+				if wait := taps[i%2].Take(t.Context(), 1); wait == 0 {
 					n++
 				} else if wait > 2*time.Second {
 					t.Errorf("wait of %v", wait)
@@ -237,13 +237,38 @@ func TestShared(t *testing.T) {
 	}
 }
 
+// Batches count as what they are, and leave the rest to others.
+func TestSharedBatches(t *testing.T) {
+	t.Parallel()
+	l := limit.Limit{Key: "api", Count: 2000, Period: time.Hour, Burst: 2000}
+	s := limit.NewShared(limit.NewMemory(), l, slog.New(slog.DiscardHandler))
+	for i := range 3 {
+		if wait := s.Take(t.Context(), 600); wait != 0 {
+			t.Fatalf("batch %d: wait of %v", i, wait)
+		}
+	}
+	if wait := s.Take(t.Context(), 600); wait == 0 {
+		t.Error("600 of 200")
+	}
+	n := 0
+	for s.Take(t.Context(), 1) == 0 {
+		n++
+	}
+	if n < 195 || n > 201 {
+		t.Errorf("%d of 200", n)
+	}
+	if wait := s.Take(t.Context(), 1_000_000); wait == 0 {
+		t.Error("all of it, of nothing")
+	}
+}
+
 // Everybody passes while the engine is away.
 func TestSharedAway(t *testing.T) {
 	t.Parallel()
 	l := limit.Limit{Key: "api", Count: 10, Period: time.Hour, Burst: 10}
 	s := limit.NewShared(away{}, l, slog.New(slog.DiscardHandler))
 	for range 100 {
-		if wait := s.Take(t.Context()); wait != 0 {
+		if wait := s.Take(t.Context(), 7); wait != 0 {
 			t.Fatalf("wait of %v", wait)
 		}
 	}

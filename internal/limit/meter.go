@@ -10,22 +10,24 @@ import (
 
 // Meter keeps one limit in one process, for callers that act now or not at all.
 type Meter struct {
-	rule rule
-	tat  atomic.Int64 // Unix microseconds
+	rule  rule
+	burst int64
+	tat   atomic.Int64 // Unix microseconds
 }
 
 // NewMeter makes a meter.
-func NewMeter(l Limit) *Meter { return &Meter{rule: l.rule()} }
+func NewMeter(l Limit) *Meter { return &Meter{rule: l.rule(), burst: l.burst()} }
 
-// Take takes a token and returns zero, or how long until there is one.
-func (m *Meter) Take(context.Context) time.Duration {
-	now := time.Now().UnixMicro()
+// Take takes n tokens and returns zero, or how long until they are there. More
+// than the burst count as the burst.
+func (m *Meter) Take(_ context.Context, n int) time.Duration {
+	now, cost := time.Now().UnixMicro(), min(int64(n), m.burst)
 	for {
 		tat := m.tat.Load()
-		if wait := tat - m.rule.tolerance - now; wait > 0 {
+		if wait := tat + (cost-1)*m.rule.spacing - m.rule.tolerance - now; wait > 0 {
 			return time.Duration(wait) * time.Microsecond
 		}
-		if m.tat.CompareAndSwap(tat, m.rule.charge(tat, now, 1)) {
+		if m.tat.CompareAndSwap(tat, m.rule.charge(tat, now, cost)) {
 			return 0
 		}
 	}
@@ -40,7 +42,7 @@ type Shared struct {
 	block   int64
 	log     *slog.Logger
 
-	stock  atomic.Int64 // tokens in hand; below zero when there were more callers
+	stock  atomic.Int64 // tokens in hand
 	closed atomic.Int64 // until when there are none, Unix microseconds
 
 	mu     sync.Mutex // held by whoever gets a block
@@ -62,9 +64,11 @@ func NewShared(limiter Limiter, l Limit, log *slog.Logger) *Shared {
 	return &Shared{limiter: limiter, limit: l, block: max(int64(l.Count)/blocks, 1), log: log}
 }
 
-// Take takes a token and returns zero, or how long until there is one.
-func (s *Shared) Take(ctx context.Context) time.Duration {
-	if s.stock.Add(-1) >= 0 {
+// Take takes n tokens and returns zero, or how long until there may be some.
+// More than the burst count as the burst.
+func (s *Shared) Take(ctx context.Context, n int) time.Duration {
+	cost := min(int64(n), s.limit.burst())
+	if s.take(cost) {
 		return 0
 	}
 	if wait := s.wait(); wait > 0 {
@@ -72,13 +76,26 @@ func (s *Shared) Take(ctx context.Context) time.Duration {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stock.Add(-1) >= 0 {
+	if s.take(cost) {
 		return 0
 	}
 	if wait := s.wait(); wait > 0 {
 		return wait
 	}
-	return s.fetch(ctx)
+	return s.fetch(ctx, cost)
+}
+
+// take takes from the stock.
+func (s *Shared) take(cost int64) bool {
+	for {
+		have := s.stock.Load()
+		if have < cost {
+			return false
+		}
+		if s.stock.CompareAndSwap(have, have-cost) {
+			return true
+		}
+	}
 }
 
 // wait is how long there will be no tokens, as far as is known.
@@ -90,12 +107,14 @@ func (s *Shared) wait() time.Duration {
 	return max(time.Until(time.UnixMicro(closed)), 0)
 }
 
-// fetch gets a block, or a smaller one where there is none left, and takes one
-// token of it. The caller holds mu.
-func (s *Shared) fetch(ctx context.Context) time.Duration {
+// fetch gets cost tokens and a block, or only as many as there are where these
+// are few. The caller holds mu.
+func (s *Shared) fetch(ctx context.Context, cost int64) time.Duration {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), blockTimeout)
 	defer cancel()
-	for n := s.block; ; n = max(n/8, 1) {
+	for extra := s.block; ; extra /= 8 {
+		// The burst is all there ever is at once.
+		n := min(cost+extra, s.limit.burst())
 		grants, err := s.limiter.Reserve(ctx, []Request{{Group: s.limit.Key, Limits: []Limit{s.limit}, N: int(n)}})
 		switch {
 		case err != nil:
@@ -103,13 +122,15 @@ func (s *Shared) fetch(ctx context.Context) time.Duration {
 				s.warned = now
 				s.log.Warn("limit not kept while its engine is away", "limit", s.limit.Key, "err", err)
 			}
-			s.stock.Store(s.block - 1)
+			s.stock.Add(s.block) // the next try is after these
 			return 0
 		case grants[0].OK:
-			s.stock.Store(n - 1)
+			s.stock.Add(n - cost)
 			return 0
-		case n == 1:
-			s.closed.Store(time.Now().Add(grants[0].Wait).UnixMicro())
+		case extra == 0:
+			if cost == 1 { // else there may be tokens, only not so many
+				s.closed.Store(time.Now().Add(grants[0].Wait).UnixMicro())
+			}
 			return max(grants[0].Wait, 1)
 		}
 	}

@@ -145,20 +145,30 @@ func TestMeter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMeter(Limit{Count: 60_000, Period: time.Minute, Burst: 60_000})
 		n := 0
-		for m.Take(t.Context()) == 0 {
+		for m.Take(t.Context(), 1) == 0 {
 			n++
 		}
 		if n != 60_000 {
 			t.Errorf("%d at once", n)
 		}
-		if wait := m.Take(t.Context()); wait != time.Millisecond {
+		if wait := m.Take(t.Context(), 1); wait != time.Millisecond {
 			t.Errorf("wait of %v", wait)
 		}
 		<-time.After(time.Second)
-		for n = 0; m.Take(t.Context()) == 0; n++ {
+		for n = 0; m.Take(t.Context(), 1) == 0; n++ {
 		}
 		if n != 1000 {
 			t.Errorf("%d a second later", n)
+		}
+		<-time.After(10 * time.Second)
+		if wait := m.Take(t.Context(), 10_001); wait != time.Millisecond {
+			t.Errorf("wait of %v for more than there are", wait)
+		}
+		if wait := m.Take(t.Context(), 10_000); wait != 0 {
+			t.Errorf("wait of %v for all that are there", wait)
+		}
+		if wait := m.Take(t.Context(), 1<<40); wait != time.Minute {
+			t.Errorf("wait of %v for all that there can be", wait)
 		}
 	})
 }
@@ -188,7 +198,7 @@ func BenchmarkMeter(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			m.Take(b.Context())
+			m.Take(b.Context(), 1)
 		}
 	})
 }

@@ -1,0 +1,116 @@
+package api
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"convoy/internal/limit"
+)
+
+// perMinute is a rate with nothing left after n.
+func perMinute(n int) Rate {
+	return Rate{Bucket: limit.NewMeter(limit.Limit{Key: "test", Count: n, Period: time.Hour, Burst: n}), Count: n}
+}
+
+// limited checks an answer over the rate.
+func limited(t *testing.T, a answer, rate int) {
+	t.Helper()
+	if a.status != 429 || a.body != `{"status":false,"message":"exceeded rate limit"}` {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	if got := a.header.Get("X-RateLimit-Limit"); got != strconv.Itoa(rate) {
+		t.Errorf("limit %q", got)
+	}
+	if got := a.header.Get("X-RateLimit-Remaining"); got != "0" {
+		t.Errorf("%q remaining", got)
+	}
+	for _, name := range []string{"X-RateLimit-Reset", "Retry-After"} {
+		if s, err := strconv.Atoi(a.header.Get(name)); err != nil || s < 1 {
+			t.Errorf("%s: %q", name, a.header.Get(name))
+		}
+	}
+}
+
+func TestAPIRate(t *testing.T) {
+	t.Parallel()
+	f := setup(t, openSQLite(t), func(c *Config) { c.APIRate = perMinute(5) })
+	endpoint := f.endpoint("a") // the first
+	for _, path := range []string{"", "endpoints", "/api/v1/projects?orgID=" + string(f.org.ID), "events"} {
+		if a := f.do(call{path: path, key: f.person}); a.status == 429 || a.header.Get("X-RateLimit-Limit") != "" {
+			t.Errorf("%s: got %d, limit %q", path, a.status, a.header.Get("X-RateLimit-Limit"))
+		}
+	}
+	limited(t, f.do(call{path: "endpoints"}), 5)
+	limited(t, f.do(call{path: "/api/v1/projects", key: f.person}), 5)
+	limited(t, f.do(call{path: "no-such-thing"}), 5)
+	// Neither events, nor pages, nor those without a key are counted.
+	body := `{"endpoint_id":"` + string(endpoint) + `","event_type":"a","data":1}`
+	f.want(call{method: "POST", path: "events", body: body}, 201, publishedMessage)
+	if a := f.do(call{path: "/healthz"}); a.status != 200 {
+		t.Errorf("healthz: %d", a.status)
+	}
+	if a := f.do(call{path: "endpoints", key: "-"}); a.status != 401 {
+		t.Errorf("without a key: %d", a.status)
+	}
+}
+
+func TestIngestRate(t *testing.T) {
+	t.Parallel()
+	f := setup(t, openSQLite(t), func(c *Config) { c.IngestRate = perMinute(20) })
+	endpoint := string(f.endpoint("a"))
+	single := call{method: "POST", path: "events", body: `{"endpoint_id":"` + endpoint + `","event_type":"a","data":1}`}
+	f.want(single, 201, publishedMessage)
+	f.want(call{method: "POST", path: "events/broadcast", body: `{"event_type":"a","data":1}`}, 201, "Broadcast event created successfully")
+	// A batch is as many as its events, and taken whole or not at all.
+	item := `{"endpoint_id":"` + endpoint + `","event_type":"a","data":1}`
+	batch := func(n int) call {
+		return call{method: "POST", path: "events/batch", body: "[" + strings.TrimSuffix(strings.Repeat(item+",", n), ",") + "]"}
+	}
+	if a := f.do(batch(15)); a.status != 201 {
+		t.Errorf("batch: %d %s", a.status, a.body)
+	}
+	limited(t, f.do(batch(4)), 20)
+	for range 3 {
+		f.want(single, 201, publishedMessage)
+	}
+	for _, path := range []string{"events", "events/fanout", "events/broadcast", "events/dynamic"} {
+		limited(t, f.do(call{method: "POST", path: path, body: single.body}), 20)
+	}
+	// Who may not publish is told so first, and others are not limited.
+	f.want(call{method: "POST", path: "/api/v1/projects/01J0000000000000000000NONE/events", key: f.person, body: single.body}, 400, "project not found")
+	if a := f.do(call{path: "events"}); a.status != 200 {
+		t.Errorf("list: %d", a.status)
+	}
+}
+
+// counter is a bucket that counts.
+type counter struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (c *counter) Take(_ context.Context, n int) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n += n
+	return 0
+}
+
+// What is refused for its form costs no more than what is taken.
+func TestIngestRateOfBadRequests(t *testing.T) {
+	t.Parallel()
+	c := &counter{}
+	f := setup(t, openSQLite(t), func(cfg *Config) { cfg.IngestRate = Rate{Bucket: c, Count: 1} })
+	for _, body := range []string{"", "{", "[]", `{"data":1}`} {
+		if a := f.do(call{method: "POST", path: "events", body: body}); a.status != 400 {
+			t.Errorf("%q: %d", body, a.status)
+		}
+	}
+	if c.n != 4 {
+		t.Errorf("counted %d", c.n)
+	}
+}

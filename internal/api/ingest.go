@@ -137,6 +137,10 @@ func (a *api) take(ctx context.Context, x *exchange, in *delivered, s *scratch) 
 	if err := v.Verify(&req, now); err != nil {
 		return convoy.Wrap(convoy.Invalid, "Request verification failed", err)
 	}
+	// Whoever has no secret uses up nobody's rate.
+	if err := a.IngestRate.take(ctx, 1); err != nil {
+		return err
+	}
 	if !req.Form {
 		req.Data = jsonText(s.body)
 	}

@@ -87,13 +87,13 @@ func TestIngestRate(t *testing.T) {
 	}
 }
 
-// counter is a bucket that counts.
-type counter struct {
+// tally is a bucket that counts.
+type tally struct {
 	mu sync.Mutex
 	n  int
 }
 
-func (c *counter) Take(_ context.Context, n int) time.Duration {
+func (c *tally) Take(_ context.Context, n int) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n += n
@@ -103,7 +103,7 @@ func (c *counter) Take(_ context.Context, n int) time.Duration {
 // What is refused for its form costs no more than what is taken.
 func TestIngestRateOfBadRequests(t *testing.T) {
 	t.Parallel()
-	c := &counter{}
+	c := &tally{}
 	f := setup(t, openSQLite(t), func(cfg *Config) { cfg.IngestRate = Rate{Bucket: c, Count: 1} })
 	for _, body := range []string{"", "{", "[]", `{"data":1}`} {
 		if a := f.do(call{method: "POST", path: "events", body: body}); a.status != 400 {
@@ -113,4 +113,24 @@ func TestIngestRateOfBadRequests(t *testing.T) {
 	if c.n != 4 {
 		t.Errorf("counted %d", c.n)
 	}
+}
+
+// Ingest URLs share the rate of events; whoever has no credential of the source
+// uses none of it up.
+func TestIngestRateOfSources(t *testing.T) {
+	t.Parallel()
+	f := setup(t, openSQLite(t), func(c *Config) { c.IngestRate = perMinute(2) })
+	s := f.source(`{"name":"src","type":"http","verifier":{"type":"api_key","api_key":{"header_name":"X-Key","header_value":"k"}}}`)
+	for range 5 {
+		if a := f.send(s, "", "{}", "X-Key", "no"); a.status != 400 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	for range 2 {
+		if a := f.send(s, "", "{}", "X-Key", "k"); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	limited(t, f.send(s, "", "{}", "X-Key", "k"), 2)
+	limited(t, f.do(call{method: "POST", path: "events/broadcast", body: `{"event_type":"a","data":1}`}), 2)
 }

@@ -47,7 +47,6 @@ func environment(t testing.TB) []string {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
 		"CONVOY_DISPATCHER_ALLOW_LIST=127.0.0.0/8,::1/128",
 		"CONVOY_LOGGER_LEVEL=warn",
-		"CONVOY_INSTANCE_INGEST_RATE=0", // most tests publish as fast as they can
 		"CONVOY_CONSUMER_POOL_SIZE=" + strconv.Itoa(senders),
 	}
 }

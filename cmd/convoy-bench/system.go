@@ -227,7 +227,7 @@ func (b *bench) spawn(ctx context.Context, s system, p *place, role string) (*ch
 // convoyCommand is an invocation of the binary under test.
 func (b *bench) convoyCommand(s system, p *place, port int, args ...string) command {
 	c := command{name: "convoy " + args[0], path: b.convoy, args: args, port: port}
-	c.env = []string{"CONVOY_INSTANCE_INGEST_RATE=0", "CONVOY_API_RATE_LIMIT=0"} // what is measured is not a limit
+	c.env = []string{"CONVOY_API_RATE_LIMIT=0"} // what is measured is not a limit
 	if s.sqlite {
 		c.args = append(slices.Clone(args), "--data-dir", p.dir)
 		return c

@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{
 		Host: "localhost:5005", Env: "oss", APIVersion: "2025-11-24", MaxResponseSize: 50,
-		MaxRetry: 7200 * time.Second, ConsumerPoolSize: 512, IngestRate: 1000, APIRate: 1000, DataDir: "./convoy-data",
+		MaxRetry: 7200 * time.Second, ConsumerPoolSize: 512, APIRate: 1000, DataDir: "./convoy-data",
 		Logger: Logger{Level: "info"},
 		Server: Server{HTTP: HTTP{
 			Port: 5005, AgentPort: 5008, WorkerPort: 5006, SchedulerPort: 5007,

@@ -264,6 +264,18 @@ func (p *place) dynamic(t *testing.T, e *convoy.Endpoint, target, query string) 
 // and returns the jobs to hand over.
 func (p *place) routed(t *testing.T, e *convoy.Endpoint, n int, policy convoy.RetryPolicy) []convoy.Job {
 	t.Helper()
+	return p.append(t, e, n, convoy.Delivery{SubscriptionID: "S", Retry: policy})
+}
+
+// routedBy does it for a subscription, with three tries.
+func (p *place) routedBy(t *testing.T, s convoy.SubscriptionID, e *convoy.Endpoint, n int) []convoy.Job {
+	t.Helper()
+	return p.append(t, e, n, convoy.Delivery{SubscriptionID: s, Retry: at(3)})
+}
+
+// append makes the deliveries like one that has what they share.
+func (p *place) append(t *testing.T, e *convoy.Endpoint, n int, like convoy.Delivery) []convoy.Job {
+	t.Helper()
 	jobs := make([]convoy.Job, 0, n)
 	for len(jobs) < n {
 		now := time.Now()
@@ -276,8 +288,8 @@ func (p *place) routed(t *testing.T, e *convoy.Endpoint, n int, policy convoy.Re
 			}
 			d := &convoy.Delivery{
 				ID:        convoy.DeliveryID(id.Derive(now, string(event.ID), string(e.ID), "0")),
-				ProjectID: p.project.ID, EventID: event.ID, EndpointID: e.ID, SubscriptionID: "S", EventType: event.Type,
-				Mode: convoy.AtLeastOnce, Status: convoy.DeliveryScheduled, Retry: policy,
+				ProjectID: p.project.ID, EventID: event.ID, EndpointID: e.ID, SubscriptionID: like.SubscriptionID, EventType: event.Type,
+				Mode: convoy.AtLeastOnce, Status: convoy.DeliveryScheduled, Retry: like.Retry,
 				DueAt: now, AcknowledgedAt: now, CreatedAt: now, UpdatedAt: now,
 			}
 			r.Events, r.Deliveries = append(r.Events, event), append(r.Deliveries, d)

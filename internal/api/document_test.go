@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -66,12 +67,19 @@ func (t *schemaTypes) UnmarshalJSON(b []byte) error {
 
 func walkedDocument(t *testing.T, f *fixture) *apiDocument {
 	t.Helper()
-	a := f.do(call{path: "/openapi.json", key: "-"})
-	d := new(apiDocument)
-	if err := json.Unmarshal([]byte(a.body), d); err != nil || a.status != 200 {
-		t.Fatalf("%d %v", a.status, err)
+	d, err := walkDocument([]byte(f.do(call{path: "/openapi.json", key: "-"}).body))
+	if err != nil {
+		t.Fatal(err)
 	}
 	return d
+}
+
+func walkDocument(text []byte) (*apiDocument, error) {
+	d := new(apiDocument)
+	if err := json.Unmarshal(text, d); err != nil {
+		return nil, fmt.Errorf("the document: %w", err)
+	}
+	return d, nil
 }
 
 // operations are those of the document by id.

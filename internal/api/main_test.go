@@ -86,6 +86,7 @@ type fixture struct {
 	catalog   *catalog.Catalog
 	publisher *direct
 	server    *httptest.Server
+	api       *api
 	log       *syncBuffer
 	now       time.Time
 
@@ -191,7 +192,9 @@ func setup(t testing.TB, db sqldb.DB, change ...func(*Config)) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.api = h.(*api)
 	f.server = httptest.NewServer(h)
+	f.server.Client().Transport = &conforming{t, f.server.Client().Transport, f.api}
 	t.Cleanup(f.server.Close)
 	return f
 }

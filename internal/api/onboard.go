@@ -10,6 +10,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
@@ -37,7 +38,10 @@ func (a *api) onboardRoutes(r *registrar) {
 		id: "BulkOnboard", method: http.MethodPost, path: "/api/v1/projects/{projectID}" + onboardRoute, tag: "Onboarding",
 		summary: "Create many endpoints with a subscription each",
 		status:  http.StatusAccepted, message: "Bulk onboard request accepted",
-		also: map[int]string{http.StatusOK: "Dry run validation complete"},
+		also: map[int]alternative{
+			http.StatusOK:         {message: "Dry run validation complete"},
+			http.StatusBadRequest: {message: "Validation failed", body: reflect.TypeFor[failedWith[onboardView]]()},
+		},
 	}, a.onboard)
 }
 

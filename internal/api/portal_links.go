@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"reflect"
 	"time"
 
 	"convoy"
@@ -115,7 +116,7 @@ func (a *api) portalRoutes(r *registrar) {
 	handle(r, operation{
 		id: "UpdatePortalLink", method: http.MethodPut, path: one, tag: tag, summary: "Update a portal link",
 		status: http.StatusAccepted, message: "Portal link updated successfully",
-		also: map[int]string{http.StatusOK: "Portal link revoked successfully"},
+		also: map[int]alternative{http.StatusOK: {message: "Portal link revoked successfully", body: reflect.TypeFor[envelope[none]]()}},
 	}, a.updatePortalLink)
 	handle(r, operation{
 		id: "RevokePortalLink", method: http.MethodPut, path: one + "/revoke", tag: tag, summary: "End a portal link",

@@ -67,6 +67,7 @@ type publishing struct {
 	message     string
 	body        reflect.Type
 	answer      reflect.Type
+	also        map[int]alternative
 	serve       func(a *api, x *exchange, r *http.Request, urlProject string, to *publishing)
 	route       *route
 }
@@ -96,6 +97,10 @@ func publishings() map[string]*publishing {
 		"/batch": {
 			id: "CreateBatchEvents", summary: "Publish up to 1,000 events; the answer has a result for each", message: batchMessage,
 			body: reflect.TypeFor[[]batchItem](), answer: reflect.TypeFor[envelope[batchView]](), serve: (*api).publishBatch,
+			also: map[int]alternative{
+				http.StatusMultiStatus: {message: batchPartialMessage},
+				http.StatusBadRequest:  {message: batchRefusedMessage, body: reflect.TypeFor[failedWith[batchView]]()},
+			},
 		},
 	}
 }
@@ -108,7 +113,7 @@ func (a *api) describePublish(r *registrar) {
 		to := a.publishing[suffix]
 		op := r.describe(operation{
 			id: to.id, method: http.MethodPost, path: publishRoute + suffix, tag: "Events", summary: to.summary,
-			status: http.StatusCreated, message: to.message, body: to.body,
+			status: http.StatusCreated, message: to.message, body: to.body, also: to.also,
 		}, to.answer)
 		op.Parameters = []*huma.Param{{Name: "projectID", In: "path", Required: true, Description: "The project's id", Schema: &huma.Schema{Type: huma.TypeString}}}
 		if suffix == batchSuffix {

@@ -69,9 +69,6 @@ type batchResult struct {
 func describeBatch(op *huma.Operation) {
 	content := op.RequestBody.Content
 	content[ndjsonType] = &huma.MediaType{Schema: content[jsonType[0]].Schema.Items}
-	partial := *op.Responses["201"]
-	partial.Description = batchPartialMessage
-	op.Responses[strconv.Itoa(http.StatusMultiStatus)] = &partial
 }
 
 // isNDJSON reports whether a Content-Type is lines of JSON.

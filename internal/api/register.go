@@ -29,12 +29,19 @@ type operation struct {
 	// status of success; message is what the envelope then says.
 	status  int
 	message string
-	// also are other successes, or refusals with data, by status.
-	also map[int]string
+	// also are other successes, and refusals with data, by status.
+	also map[int]alternative
 	// alias is another method that does the same, for older clients; it is not
 	// in the document.
 	alias string
 	// body describes the request body where the input has none to show it.
+	body reflect.Type
+}
+
+// alternative is how an operation may answer besides.
+type alternative struct {
+	message string
+	// body is an envelope; nil for that of the success.
 	body reflect.Type
 }
 
@@ -217,10 +224,16 @@ func (r *registrar) describe(op operation, success reflect.Type) huma.Operation 
 			strconv.Itoa(op.status): {Description: op.message, Content: jsonOf(success, op.id+"Response")},
 		},
 	}
-	for status, message := range op.also {
-		o.Responses[strconv.Itoa(status)] = &huma.Response{Description: message, Content: jsonOf(success, op.id+"Response")}
+	for status, f := range op.also {
+		if f.body == nil {
+			f.body = success
+		}
+		o.Responses[strconv.Itoa(status)] = &huma.Response{Description: f.message, Content: jsonOf(f.body, op.id+"Response")}
 	}
 	for _, status := range errorStatuses(op) {
+		if o.Responses[strconv.Itoa(status)] != nil {
+			continue
+		}
 		o.Responses[strconv.Itoa(status)] = &huma.Response{
 			Description: http.StatusText(status), Content: jsonOf(reflect.TypeFor[failed](), "Failed"),
 		}

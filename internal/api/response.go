@@ -24,6 +24,14 @@ type failed struct {
 	Message string `json:"message" doc:"What is wrong, for people"`
 }
 
+// failedWith is the form of an error of the few operations that give some of
+// theirs data.
+type failedWith[T any] struct {
+	Status  bool   `json:"status" doc:"False"`
+	Message string `json:"message" doc:"What is wrong, for people"`
+	Data    T      `json:"data,omitzero"`
+}
+
 // none is the payload of an answer that has none: null.
 type none = *nothing
 

@@ -92,8 +92,10 @@ type Delivery struct {
 	// Description says why a delivery failed or was discarded.
 	Description string
 	Retry       RetryPolicy
-	// Trials counts the tries made in the current budget.
-	Trials int
+	// Trials counts the tries made in the current budget, and Resends the budgets
+	// given after the first. Together they never repeat, so they tell an outcome
+	// of now from one of a process that slept through a resend.
+	Trials, Resends int
 	// DueAt is when the next try is due; zero once the status is terminal.
 	DueAt time.Time
 	// ClaimAt is from when the store offers the delivery to any process. It is

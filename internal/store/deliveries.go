@@ -15,27 +15,27 @@ import (
 const deliveryMissing = "event delivery not found"
 
 const deliveryCols = `d.id, d.project_id, d.event_id, d.endpoint_id, d.subscription_id, d.event_type, d.target_url, d.mode,
-	d.status, d.description, d.retry_type, d.retry_interval, d.retry_limit, d.trials, d.due_at, d.claim_at, d.latency,
+	d.status, d.description, d.retry_type, d.retry_interval, d.retry_limit, d.trials, d.resends, d.due_at, d.claim_at, d.latency,
 	d.acknowledged_at, d.created_at, d.updated_at, d.permit_at, d.held_by`
 
 // deliveryDest is where a row of deliveryCols is scanned to.
 type deliveryDest struct {
-	d                                                                 *convoy.Delivery
-	interval, limit, trials, due, claim, latency, ack, cr, up, permit int64
+	d                                                                          *convoy.Delivery
+	interval, limit, trials, resends, due, claim, latency, ack, cr, up, permit int64
 }
 
 func (d *deliveryDest) dest() []any {
 	d.d = new(convoy.Delivery)
 	x := d.d
 	return []any{&x.ID, &x.ProjectID, &x.EventID, &x.EndpointID, &x.SubscriptionID, &x.EventType, &x.TargetURL, &x.Mode,
-		&x.Status, &x.Description, &x.Retry.Type, &d.interval, &d.limit, &d.trials, &d.due, &d.claim, &d.latency,
+		&x.Status, &x.Description, &x.Retry.Type, &d.interval, &d.limit, &d.trials, &d.resends, &d.due, &d.claim, &d.latency,
 		&d.ack, &d.cr, &d.up, &d.permit, &x.HeldBy}
 }
 
 func (d *deliveryDest) delivery() *convoy.Delivery {
 	x := d.d
 	x.Retry.Interval = time.Duration(d.interval) * time.Second
-	x.Retry.Limit, x.Trials = int(d.limit), int(d.trials)
+	x.Retry.Limit, x.Trials, x.Resends = int(d.limit), int(d.trials), int(d.resends)
 	x.DueAt, x.ClaimAt = instant(d.due), instant(d.claim)
 	x.Latency = time.Duration(d.latency) * time.Microsecond
 	x.AcknowledgedAt, x.CreatedAt, x.UpdatedAt = instant(d.ack), instant(d.cr), instant(d.up)
@@ -299,7 +299,8 @@ type Outcome struct {
 	// Delivery is the delivery after it.
 	Delivery *convoy.Delivery
 	// Before is the number of trials it had. The write is skipped when the
-	// stored delivery has another: someone else got there first.
+	// stored delivery has another, or was resent since: someone else got there
+	// first.
 	Before int
 	// Attempt is nil when no request was made.
 	Attempt *convoy.Attempt
@@ -315,19 +316,19 @@ var insertAttempts = sqldb.InsertBatch("attempts", "ON CONFLICT DO NOTHING",
 var updateDeliveries = &sqldb.Batch{
 	Columns: []sqldb.Type{
 		sqldb.Text, sqldb.Text, sqldb.Text, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Text,
-		sqldb.Text, sqldb.Int,
+		sqldb.Text, sqldb.Int, sqldb.Int,
 	},
 	Postgres: `UPDATE deliveries SET status = u.status, description = u.description, target_url = u.url, trials = u.trials,
 			due_at = u.due_at, claim_at = u.claim_at, latency = u.latency, updated_at = u.updated_at, permit_at = u.permit_at,
 			held_by = u.held_by
 		FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-				$9::bigint[], $10::text[], $11::text[], $12::bigint[])
-			AS u(status, description, url, trials, due_at, claim_at, latency, updated_at, permit_at, held_by, id, before)
-		WHERE deliveries.id = u.id AND deliveries.trials = u.before AND deliveries.status IN ('Scheduled', 'Retry')
-			AND deliveries.id >= $13 AND deliveries.id <= $14`,
+				$9::bigint[], $10::text[], $11::text[], $12::bigint[], $13::bigint[])
+			AS u(status, description, url, trials, due_at, claim_at, latency, updated_at, permit_at, held_by, id, before, resends)
+		WHERE deliveries.id = u.id AND deliveries.trials = u.before AND deliveries.resends = u.resends AND deliveries.status IN ('Scheduled', 'Retry')
+			AND deliveries.id >= $14 AND deliveries.id <= $15`,
 	SQLite: `UPDATE deliveries SET status = ?, description = ?, target_url = ?, trials = ?,
 			due_at = ?, claim_at = ?, latency = ?, updated_at = ?, permit_at = ?, held_by = ?
-		WHERE id = ? AND trials = ? AND status IN ('Scheduled', 'Retry')`,
+		WHERE id = ? AND trials = ? AND resends = ? AND status IN ('Scheduled', 'Retry')`,
 	Scalars: 2,
 }
 
@@ -354,7 +355,7 @@ func (s *Store) Record(ctx context.Context, outcomes []Outcome) error {
 		w.Text(string(d.Status)).Text(d.Description).Text(d.TargetURL).
 			Int(int64(d.Trials)).Int(micros(d.DueAt)).Int(micros(d.ClaimAt)).Int(d.Latency.Microseconds()).Int(micros(d.UpdatedAt)).
 			Int(micros(d.PermitAt)).Text(d.HeldBy).
-			Text(string(d.ID)).Int(int64(outcomes[i].Before))
+			Text(string(d.ID)).Int(int64(outcomes[i].Before)).Int(int64(d.Resends))
 	})
 	if err := s.db.Apply(ctx, bindAttempts(attempts), bindPayloads(putPayloads, payloads), update.With(string(lo), string(hi))); err != nil {
 		return fmt.Errorf("record outcomes: %w", err)
@@ -396,33 +397,6 @@ func (s *Store) Unpark(ctx context.Context, now time.Time) (int, error) {
 		return 0, fmt.Errorf("unpark deliveries: %w", err)
 	}
 	return int(n), nil
-}
-
-// Resend schedules a delivery that failed or was discarded, with a fresh budget
-// of tries, and returns it. Another status is a convoy.Invalid error.
-func (s *Store) Resend(ctx context.Context, project convoy.ProjectID, delivery convoy.DeliveryID, now time.Time) (*convoy.Delivery, error) {
-	var d *convoy.Delivery
-	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
-		n, err := tx.Exec(ctx, `UPDATE deliveries SET status = 'Scheduled', description = '', trials = 0, due_at = $1, claim_at = $1, updated_at = $1
-			WHERE id = $2 AND project_id = $3 AND status IN ('Failure', 'Discarded')`, micros(now), delivery, project)
-		if err != nil {
-			return err
-		}
-		d, err = scanDelivery(tx.QueryRow(ctx, `SELECT `+deliveryCols+` FROM deliveries d WHERE d.id = $1 AND d.project_id = $2`, delivery, project))
-		switch {
-		case err != nil:
-			return found(err, deliveryMissing)
-		case n == 0 && d.Status == convoy.DeliverySuccess:
-			return convoy.E(convoy.Invalid, "event already sent")
-		case n == 0:
-			return convoy.E(convoy.Invalid, "cannot resend event that did not fail previously")
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("resend: %w", err)
-	}
-	return d, nil
 }
 
 // DueDepth counts the deliveries that may be claimed, up to max, and returns

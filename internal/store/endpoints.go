@@ -265,13 +265,17 @@ func (s *Store) DeleteEndpoint(ctx context.Context, project convoy.ProjectID, id
 			return err
 		}
 		// A waiting delivery has a claim time or is younger than the mark (see
-		// SweepFresh), so the endpoint's whole history need not be read.
+		// SweepFresh), so the endpoint's whole history need not be read. What is
+		// locked is being recorded, by a transaction that may lock rows in another
+		// order and must not be waited for: whoever takes it up again finds the
+		// endpoint gone.
+		skip := s.db.Dialect().SkipLocked() + `)`
 		const discard = `UPDATE deliveries SET status = 'Discarded', description = $1, due_at = 0, claim_at = 0, updated_at = $2
-			WHERE endpoint_id = $3 AND status IN ('Scheduled', 'Retry')`
-		if _, err := tx.Exec(ctx, discard+` AND claim_at > 0`, endpointDeleted, micros(now), id); err != nil {
+			WHERE id IN (SELECT id FROM deliveries WHERE endpoint_id = $3 AND status IN ('Scheduled', 'Retry')`
+		if _, err := tx.Exec(ctx, discard+` AND claim_at > 0`+skip, endpointDeleted, micros(now), id); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, discard+` AND id >= $4`, endpointDeleted, micros(now), id, mark)
+		_, err = tx.Exec(ctx, discard+` AND id >= $4`+skip, endpointDeleted, micros(now), id, mark)
 		return err
 	})
 	if err != nil {

@@ -42,6 +42,9 @@ func momentEnd(id string) string { return moment(id) + "~" }
 // than their event's. Partial indexes hold them; the conditions must agree.
 const replayed = "substr(d.id, 1, 10) <> substr(d.event_id, 1, 10)"
 
+// timely is met by the others.
+const timely = "substr(d.id, 1, 10) = substr(d.event_id, 1, 10)"
+
 // DeliveryFilter selects deliveries of a project.
 type DeliveryFilter struct {
 	Project      convoy.ProjectID
@@ -83,12 +86,27 @@ func (s *Store) Deliveries(ctx context.Context, f DeliveryFilter) (Paged[Deliver
 
 func (s *Store) deliveries(ctx context.Context, f DeliveryFilter) (Paged[DeliveryDetail], error) {
 	q := s.db.Replica()
-	l := deliveryListing(s.db.Dialect(), f)
+	l, some, err := s.deliveryList(ctx, q, f)
+	if err != nil || !some {
+		return Paged[DeliveryDetail]{Items: []DeliveryDetail{}}, err
+	}
+	page, err := paginate(f.Page, func(d *convoy.Delivery) string { return string(d.ID) }, fetchRows(ctx, q, l, scanDelivery))
+	if err != nil {
+		return Paged[DeliveryDetail]{}, err
+	}
+	details, err := s.details(ctx, q, page.Items)
+	return mapPage(page, details), err
+}
+
+// deliveryList is the list of a filter. It reports whether anything can be in
+// it.
+func (s *Store) deliveryList(ctx context.Context, q sqldb.Querier, f DeliveryFilter) (l listing, some bool, err error) {
+	l = deliveryListing(s.db.Dialect(), f)
 	switch {
 	case f.IdempotencyKey != "":
 		events, err := s.keyedBy(ctx, q, f.Project, f.IdempotencyKey)
 		if err != nil || len(events) == 0 {
-			return Paged[DeliveryDetail]{Items: []DeliveryDetail{}}, err
+			return l, false, err
 		}
 		l.branches = nil
 		for _, e := range events {
@@ -99,7 +117,7 @@ func (s *Store) deliveries(ctx context.Context, f DeliveryFilter) (Paged[Deliver
 			Project: f.Project, From: f.From, To: f.To, Search: Search{BrokerMessage: f.BrokerMessage}, Page: Page{PerPage: maxBranches / 2},
 		})
 		if err != nil || len(events.Items) == 0 {
-			return Paged[DeliveryDetail]{Items: []DeliveryDetail{}}, err
+			return l, false, err
 		}
 		l.branches = nil
 		for _, e := range events.Items {
@@ -108,17 +126,10 @@ func (s *Store) deliveries(ctx context.Context, f DeliveryFilter) (Paged[Deliver
 	case f.Event != "":
 		l.branches = ofEvent(f.Event)
 	case len(f.Statuses) > 0:
-		some, err := l.ofStatuses(ctx, q, s.db.Dialect(), f.Statuses)
-		if err != nil || !some {
-			return Paged[DeliveryDetail]{Items: []DeliveryDetail{}}, err
-		}
+		some, err := l.ofStatuses(ctx, q, s.db.Dialect(), f)
+		return l, some, err
 	}
-	page, err := paginate(f.Page, func(d *convoy.Delivery) string { return string(d.ID) }, fetchRows(ctx, q, l, scanDelivery))
-	if err != nil {
-		return Paged[DeliveryDetail]{}, err
-	}
-	details, err := s.details(ctx, q, page.Items)
-	return mapPage(page, details), err
+	return l, true, nil
 }
 
 func deliveryListing(d sqldb.Dialect, f DeliveryFilter) listing {
@@ -146,10 +157,10 @@ func deliveryListing(d sqldb.Dialect, f DeliveryFilter) listing {
 // indexes that hold no others. Those that went well are most of the project's, so
 // a list that includes them reads the project's index. It reports whether any
 // delivery can have one of the statuses.
-func (l *listing) ofStatuses(ctx context.Context, q sqldb.Querier, d sqldb.Dialect, statuses []convoy.DeliveryStatus) (some bool, err error) {
+func (l *listing) ofStatuses(ctx context.Context, q sqldb.Querier, d sqldb.Dialect, f DeliveryFilter) (some bool, err error) {
 	var troubles []convoy.DeliveryStatus
 	scheduled := false
-	for _, status := range slices.Compact(slices.Sorted(slices.Values(statuses))) {
+	for _, status := range slices.Compact(slices.Sorted(slices.Values(f.Statuses))) {
 		switch status {
 		case convoy.DeliverySuccess:
 			return true, nil
@@ -160,6 +171,9 @@ func (l *listing) ofStatuses(ctx context.Context, q sqldb.Querier, d sqldb.Diale
 		}
 	}
 	const column = "d.trouble"
+	if len(l.branches) > 0 || l.lateral != "" { // the endpoints', which are dropped
+		addIn(&l.where, d, "d.endpoint_id", f.Endpoints)
+	}
 	l.branches, l.lateral = nil, ""
 	if !scheduled {
 		l.where.add(column + " <> ''") // the indexes' condition

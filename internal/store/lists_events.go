@@ -35,7 +35,7 @@ func (s *Store) Events(ctx context.Context, f EventFilter) (Paged[*convoy.Event]
 		if f.IdempotencyKey == "" {
 			fetch = s.fetchDelivered(ctx, q, f)
 		} else {
-			fetch = s.fetchKeyed(ctx, q, f)
+			fetch = fetchEvents(ctx, q, keyedListing(s.db.Dialect(), f), f.Search.keeper(ctx))
 		}
 	}
 	page, err := paginate(f.Page, func(e *convoy.Event) string { return string(e.ID) }, fetch)
@@ -71,10 +71,9 @@ func eventWhere(d sqldb.Dialect, f EventFilter) where {
 	return w
 }
 
-// fetchKeyed reads the events of one idempotency key, which are few, and leaves
-// those out that have no delivery to the endpoints.
-func (s *Store) fetchKeyed(ctx context.Context, q sqldb.Querier, f EventFilter) fetcher[*convoy.Event] {
-	d := s.db.Dialect()
+// keyedListing is the events of one idempotency key, which are few, without
+// those that have no delivery to the endpoints.
+func keyedListing(d sqldb.Dialect, f EventFilter) listing {
 	l := eventListing(d, f)
 	var w where
 	w.args = l.where.args
@@ -82,7 +81,7 @@ func (s *Store) fetchKeyed(ctx context.Context, q sqldb.Querier, f EventFilter) 
 	l.where.args = w.args
 	l.where.add("EXISTS (SELECT 1 FROM deliveries d WHERE " + strings.Join(w.conds, " AND ") + ` AND d.event_id = e.id
 		AND (d.id >= substr(e.id, 1, 10) AND d.id < substr(e.id, 1, 10) || '~' OR ` + replayed + `))`)
-	return fetchEvents(ctx, q, l, f.Search.keeper(ctx))
+	return l
 }
 
 // fetchDelivered reads the events that have a delivery to one of the endpoints,
@@ -149,6 +148,9 @@ func (s *Store) deliveredIDs(ctx context.Context, q sqldb.Querier, f EventFilter
 	return ids[:min(len(ids), k.limit)], nil
 }
 
+// maxPass bounds the rows that are passed over at once.
+const maxPass = 20_000
+
 // timelyIDs finds events by deliveries whose ids carry their time.
 func (s *Store) timelyIDs(ctx context.Context, q sqldb.Querier, f EventFilter, k seek, keep func(convoy.EventID) bool) ([]convoy.EventID, error) {
 	type pair struct {
@@ -166,6 +168,7 @@ func (s *Store) timelyIDs(ctx context.Context, q sqldb.Querier, f EventFilter, k
 	seen := make(map[convoy.EventID]bool)
 	var ids []convoy.EventID
 	for {
+		found := len(ids)
 		rows, err := fetch(at)
 		if err != nil {
 			return nil, err
@@ -183,6 +186,9 @@ func (s *Store) timelyIDs(ctx context.Context, q sqldb.Querier, f EventFilter, k
 		}
 		if len(rows) < at.limit {
 			return ids, nil
+		}
+		if len(ids) == found { // a replay may have a million of one millisecond
+			at.limit = min(4*at.limit, maxPass)
 		}
 	}
 }

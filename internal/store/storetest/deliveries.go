@@ -316,6 +316,22 @@ func recordFence(t *testing.T, f *Fixture) {
 	same(t, f.delivery(t, ds[1]), ended.Delivery)
 }
 
+// resendFence: a process that slept through the whole life of a delivery and
+// its resend cannot end the new life with what came of the first try.
+func resendFence(t *testing.T, f *Fixture) {
+	ctx := t.Context()
+	p := f.Project(t)
+	_, ds := f.Fill(t, p.ID, "endpoint", f.Now, 1)
+	asleep := f.outcome(ds[0])
+	failed := f.outcome(ds[0])
+	failed.Delivery.Status = convoy.DeliveryFailure
+	ok(t, f.S.Record(ctx, []store.Outcome{failed}))
+	again, err := f.S.Resend(ctx, p.ID, ds[0].ID, f.Now.Add(time.Hour))
+	ok(t, err)
+	ok(t, f.S.Record(ctx, []store.Outcome{asleep}))
+	same(t, f.delivery(t, ds[0]), again)
+}
+
 func park(t *testing.T, f *Fixture) {
 	ctx := t.Context()
 	p := f.Project(t)
@@ -376,7 +392,7 @@ func resend(t *testing.T, f *Fixture) {
 			continue
 		}
 		ok(t, err)
-		d.Status, d.Trials, d.Description = convoy.DeliveryScheduled, 0, ""
+		d.Status, d.Trials, d.Resends, d.Description = convoy.DeliveryScheduled, 0, 1, ""
 		d.DueAt, d.ClaimAt, d.UpdatedAt = later, later, later
 		same(t, got, d)
 		same(t, f.delivery(t, d), d)

@@ -48,7 +48,7 @@ var layers = []struct {
 		false, "decides who may do what, for all that serve requests",
 	},
 	{
-		"middle", []string{"api", "archive", "broker", "deliver", "egress", "intake", "notify", "route", "schedule"},
+		"middle", []string{"api", "archive", "broker", "bulk", "deliver", "egress", "intake", "notify", "route", "schedule"},
 		false, "a stage that needs another says so as an interface of one to three methods in its own " +
 			"file: each can be read, tested and run in a process of its own",
 	},

@@ -71,6 +71,14 @@ type transformer interface {
 	Transform(ctx context.Context, source string, payload []byte) ([]byte, error)
 }
 
+// replayer routes stored events again, under the name of a replay and its time.
+type replayer interface {
+	Replay(ctx context.Context, events []*convoy.Event, replay string, at time.Time) (deliveries, unmatched int, err error)
+}
+
+// waker tells whoever works on batch jobs that one waits.
+type waker interface{ Wake(ctx context.Context) }
+
 // Check is one thing that must work for the process to take requests.
 type Check struct {
 	// Name is shown by /readyz.
@@ -94,6 +102,11 @@ type Config struct {
 	// from Functions, so that nobody who tries functions out keeps events waiting;
 	// nil refuses what a function should change.
 	Transformer transformer
+	Replayer    replayer
+	Jobs        waker
+	// BatchRate is the most that a batch job processes in a second unless asked
+	// otherwise; [DefaultBatchRate] when 0.
+	BatchRate int
 	// Ready are the checks of /readyz; optional.
 	Ready []Check
 	Log   *slog.Logger
@@ -120,6 +133,9 @@ type Config struct {
 // DefaultMaxBody is the longest request body unless configured, in bytes.
 const DefaultMaxBody = 1 << 20
 
+// DefaultBatchRate is the pace of batch jobs unless configured.
+const DefaultBatchRate = 1000
+
 // api is the handler; its fields do not change after New.
 type api struct {
 	Config
@@ -145,8 +161,12 @@ type api struct {
 
 // New makes the handler.
 func New(cfg Config) (http.Handler, error) {
-	if cfg.Store == nil || cfg.Catalog == nil || cfg.Publisher == nil || cfg.Guard == nil || cfg.Tokens == nil || cfg.Log == nil {
-		return nil, errors.New("api: store, catalog, publisher, guard, tokens and log are required")
+	if cfg.Store == nil || cfg.Catalog == nil || cfg.Publisher == nil || cfg.Guard == nil || cfg.Tokens == nil || cfg.Log == nil ||
+		cfg.Replayer == nil || cfg.Jobs == nil {
+		return nil, errors.New("api: store, catalog, publisher, guard, tokens, replayer, jobs and log are required")
+	}
+	if cfg.BatchRate <= 0 {
+		cfg.BatchRate = DefaultBatchRate
 	}
 	if cfg.MaxBody <= 0 {
 		cfg.MaxBody = DefaultMaxBody
@@ -228,7 +248,10 @@ func (a *api) register(h huma.API) error {
 	a.portalRoutes(r)
 	a.onboardRoutes(r)
 	a.eventRoutes(r)
+	a.replayRoutes(r)
 	a.deliveryRoutes(r)
+	a.retryRoutes(r)
+	a.jobRoutes(r)
 	a.attemptRoutes(r)
 	a.sourceRoutes(r)
 	var err error

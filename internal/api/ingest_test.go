@@ -463,7 +463,7 @@ func TestIngestAllocs(t *testing.T) {
 	s := f.source(`{"name":"gh","type":"http","provider":"github","verifier":{"hmac":{"secret":"gh_secret"}}}`)
 	events := &counter{}
 	h, err := New(Config{
-		Store: f.store, Catalog: f.catalog, Publisher: events, Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
+		Store: f.store, Catalog: f.catalog, Publisher: events, Replayer: f.replays, Jobs: f.replays, Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), // Info, as in production
 	})
 	if err != nil {

@@ -78,6 +78,41 @@ func (d *direct) PublishAll(ctx context.Context, events []*convoy.Event) []error
 	return errs
 }
 
+// replays keeps what was to be replayed, and gives each event a delivery to each
+// of its endpoints.
+type replays struct {
+	store *store.Store
+	mu    sync.Mutex
+	fail  error
+	names []string
+	wakes int
+}
+
+func (r *replays) Replay(ctx context.Context, events []*convoy.Event, replay string, at time.Time) (deliveries, unmatched int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		return 0, 0, r.fail
+	}
+	r.names = append(r.names, replay)
+	var routed store.Routed
+	for _, e := range events {
+		for _, endpoint := range e.Endpoints {
+			routed.Deliveries = append(routed.Deliveries, &convoy.Delivery{
+				ID: convoy.DeliveryID(id.Derive(at, string(e.ID), string(endpoint), replay)), ProjectID: e.ProjectID, EventID: e.ID,
+				EndpointID: endpoint, EventType: e.Type, Status: convoy.DeliveryScheduled, DueAt: at, ClaimAt: at, CreatedAt: at, UpdatedAt: at,
+			})
+		}
+	}
+	return len(routed.Deliveries), 0, r.store.Replay(ctx, &routed)
+}
+
+func (r *replays) Wake(context.Context) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wakes++
+}
+
 // fixture is a server over HTTP with one organisation, a project and its key,
 // and a person who administers the organisation.
 type fixture struct {
@@ -85,6 +120,7 @@ type fixture struct {
 	store     *store.Store
 	catalog   *catalog.Catalog
 	publisher *direct
+	replays   *replays
 	server    *httptest.Server
 	api       *api
 	log       *syncBuffer
@@ -179,10 +215,10 @@ func setup(t testing.TB, db sqldb.DB, change ...func(*Config)) *fixture {
 
 	log := slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	f.catalog = catalog.New(f.store, localBus{}, log, func() time.Time { return now })
-	f.publisher = &direct{store: f.store}
+	f.publisher, f.replays = &direct{store: f.store}, &replays{store: f.store}
 	cfg := Config{
 		Store: f.store, Catalog: f.catalog, Publisher: f.publisher, Guard: guard.New(guard.Config{}), Log: log,
-		Tokens:  oauth.New(http.DefaultTransport, time.Now),
+		Tokens: oauth.New(http.DefaultTransport, time.Now), Replayer: f.replays, Jobs: f.replays,
 		Version: "test", Clock: func() time.Time { return now },
 	}
 	for _, c := range change {

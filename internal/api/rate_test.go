@@ -47,7 +47,7 @@ func TestAPIRate(t *testing.T) {
 	limited(t, f.do(call{path: "endpoints"}), 5)
 	limited(t, f.do(call{path: "/api/v1/projects", key: f.person}), 5)
 	limited(t, f.do(call{path: "no-such-thing"}), 5)
-	// Neither events, nor pages, nor those without a key are counted.
+	// Neither events, nor pages, nor those without a key are tokens.
 	body := `{"endpoint_id":"` + string(endpoint) + `","event_type":"a","data":1}`
 	f.want(call{method: "POST", path: "events", body: body}, 201, publishedMessage)
 	if a := f.do(call{path: "/healthz"}); a.status != 200 {
@@ -87,13 +87,13 @@ func TestIngestRate(t *testing.T) {
 	}
 }
 
-// tally is a bucket that counts.
-type tally struct {
+// tokens is a bucket that only counts.
+type tokens struct {
 	mu sync.Mutex
 	n  int
 }
 
-func (c *tally) Take(_ context.Context, n int) time.Duration {
+func (c *tokens) Take(_ context.Context, n int) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n += n
@@ -103,7 +103,7 @@ func (c *tally) Take(_ context.Context, n int) time.Duration {
 // What is refused for its form costs no more than what is taken.
 func TestIngestRateOfBadRequests(t *testing.T) {
 	t.Parallel()
-	c := &tally{}
+	c := &tokens{}
 	f := setup(t, openSQLite(t), func(cfg *Config) { cfg.IngestRate = Rate{Bucket: c, Count: 1} })
 	for _, body := range []string{"", "{", "[]", `{"data":1}`} {
 		if a := f.do(call{method: "POST", path: "events", body: body}); a.status != 400 {
@@ -111,7 +111,7 @@ func TestIngestRateOfBadRequests(t *testing.T) {
 		}
 	}
 	if c.n != 4 {
-		t.Errorf("counted %d", c.n)
+		t.Errorf("tokens %d", c.n)
 	}
 }
 

@@ -53,6 +53,7 @@ type reply struct {
 	Allow       string   `header:"Allow" hidden:"true"`
 	RetryAfter  string   `header:"Retry-After" hidden:"true"`
 	Challenge   []string `header:"WWW-Authenticate" hidden:"true"`
+	JobID       string   `header:"X-Convoy-Job-Id" hidden:"true"`
 	Body        []byte
 }
 
@@ -124,7 +125,11 @@ func handle[I, T any](r *registrar, op operation, fn func(ctx context.Context, i
 		if err != nil {
 			return r.api.refusal(ctx, err), nil
 		}
-		return &reply{Status: status, ContentType: jsonType[0], Body: body}, nil
+		answer := &reply{Status: status, ContentType: jsonType[0], Body: body}
+		if b, ok := any(data).(batched); ok {
+			answer.JobID = string(b.job)
+		}
+		return answer, nil
 	}
 	if f, ok := reflect.TypeFor[I]().FieldByName("Payload"); ok {
 		op.body = reflect.New(f.Type).Interface().(interface{ shape() reflect.Type }).shape()

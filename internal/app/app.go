@@ -15,6 +15,7 @@ import (
 
 	"convoy"
 	"convoy/internal/api"
+	"convoy/internal/bulk"
 	"convoy/internal/catalog"
 	"convoy/internal/config"
 	"convoy/internal/deliver"
@@ -130,6 +131,9 @@ func (p *process) run(ctx context.Context) error {
 	if p.parts.deliver && e.stream != nil {
 		p.stage("consumer", intake.NewConsumer(cfg, e.stream, persister).Run)
 	}
+	if p.parts.deliver {
+		p.stage("bulk", p.runner(persister).Run)
+	}
 	if p.parts.schedule {
 		p.stage("scheduler", p.scheduler(persister).Run)
 	}
@@ -226,6 +230,15 @@ func (p *process) scheduler(persister *intake.Persister) *schedule.Scheduler {
 	return schedule.New(cfg)
 }
 
+// runner works on batch jobs; a message wakes it when one is made.
+func (p *process) runner(persister *intake.Persister) *bulk.Runner {
+	r := bulk.New(bulk.Config{
+		Jobs: p.engines.store, Replayer: persister, Traffic: traffic{p.engines}, Log: p.log("bulk"), Now: time.Now,
+	})
+	p.engines.bus.Subscribe(topicJobs, func(string) { r.Wake() })
+	return r
+}
+
 // publisher is the intake of the configured mode, with its stage.
 func (p *process) publisher(cfg intake.Config, persister *intake.Persister) interface {
 	Publish(ctx context.Context, e *convoy.Event) error
@@ -252,6 +265,7 @@ func (p *process) handler(cfg intake.Config, persister *intake.Persister) (http.
 	h, err := api.New(api.Config{
 		IngestRate: p.rate("instance-ingest", p.Config.IngestRate), APIRate: p.rate("http-api", p.Config.APIRate),
 		Store: p.engines.store, Catalog: p.catalog, Publisher: p.publisher(cfg, persister), Guard: p.guard,
+		Replayer: persister, Jobs: jobs{p.engines, p.log("api")}, BatchRate: p.Config.Batch.Rate,
 		Ping: p.pinger(), Tokens: p.apiTokens(), Functions: p.tried, Transformer: p.functions, PublicURL: p.Config.PublicURL(), Ready: checks, Log: p.log("api"), Metrics: p.metrics, Version: p.Version,
 		APIVersion: p.Config.APIVersion, RootPath: p.Config.RootPath, MaxBody: p.Config.Server.HTTP.MaxBodySize,
 	})

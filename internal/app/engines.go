@@ -112,6 +112,9 @@ const busChannel = "convoy_bus"
 // topicDue tells pullers in other processes that deliveries became due.
 const topicDue = "due"
 
+// topicJobs tells runners in all processes that a batch job waits.
+const topicJobs = "jobs"
+
 // memoryQueueLimit bounds the queue in memory, at some 300 bytes an id; the
 // store holds what does not fit.
 const memoryQueueLimit = 100_000

@@ -54,6 +54,7 @@ type Config struct {
 	Idempotency Idempotency `json:"idempotency" doc:"Duplicate events"`
 	Dispatcher  Dispatcher  `json:"dispatcher" doc:"Requests to endpoints"`
 	Scheduler   Scheduler   `json:"scheduler" doc:"Periodic work"`
+	Batch       Batch       `json:"batch" doc:"Batch replays and retries"`
 	Metrics     Metrics     `json:"metrics" doc:"Prometheus metrics at /metrics"`
 }
 
@@ -199,6 +200,11 @@ type Dispatcher struct {
 type Scheduler struct {
 	SweepInterval   time.Duration `json:"sweep_interval" env:"CONVOY_SCHEDULER_SWEEP_INTERVAL" default:"1s" min:"100ms" max:"10m" doc:"How often due work that no queue holds is looked for"`
 	PartitionsAhead int           `json:"partitions_ahead" env:"CONVOY_SCHEDULER_PARTITIONS_AHEAD" default:"7" min:"1" max:"90" doc:"How many days ahead partitions are made in PostgreSQL"`
+}
+
+// Batch is the pace of batch jobs.
+type Batch struct {
+	Rate int `json:"rate" env:"CONVOY_BATCH_RATE" default:"1000" min:"1" max:"1000000" doc:"Events or deliveries that a batch job works on in a second, at most, unless the request says otherwise; it makes way for live traffic in any case"`
 }
 
 // Metrics is whether metrics are served.

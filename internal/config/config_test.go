@@ -73,6 +73,7 @@ func TestDefaults(t *testing.T) {
 			PingMethods: []string{"HEAD", "GET", "POST"},
 		},
 		Scheduler: Scheduler{SweepInterval: time.Second, PartitionsAhead: 7},
+		Batch:     Batch{Rate: 1000},
 		Metrics:   Metrics{Enabled: true},
 	}
 	if diff := cmp.Diff(want, c, cmp.Comparer(samePrefix)); diff != "" {

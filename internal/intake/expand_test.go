@@ -186,7 +186,7 @@ func TestFunctions(t *testing.T) {
 		}
 		testenv.Eventually(t, patience, func() bool { return len(b.queued.taken()) == 7 })
 		// A replay runs them, too.
-		if n, err := b.persister.Replay(t.Context(), []*convoy.Event{storedEvent(t, s, e.ID)}, "r", time.Now()); n != 8 || err != nil {
+		if n, _, err := b.persister.Replay(t.Context(), []*convoy.Event{storedEvent(t, s, e.ID)}, "r", time.Now()); n != 8 || err != nil {
 			t.Errorf("%d replayed, %v", n, err)
 		}
 	})

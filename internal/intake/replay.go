@@ -14,22 +14,21 @@ import (
 const queueGrace = time.Minute
 
 // Replay routes stored events again, duplicates included, and returns how many
-// deliveries they have in this replay. The ids of the deliveries are derived
+// deliveries they have in this replay, and how many of them have none. The ids of the deliveries are derived
 // from the event, the subscription, the name of the replay and its time, so
 // that a replay that is repeated, after a crash for instance, adds what is
 // missing and nothing else. An event that had failed and has deliveries now is
 // routed. After an error some of the deliveries may be stored and queued; the
 // events are those of the store.
-func (p *Persister) Replay(ctx context.Context, events []*convoy.Event, replay string, at time.Time) (int, error) {
+func (p *Persister) Replay(ctx context.Context, events []*convoy.Event, replay string, at time.Time) (deliveries, unmatched int, err error) {
 	at = at.UTC().Truncate(time.Millisecond) // as ids have it
-	count := 0
 	var r store.Routed
 	for _, e := range events {
 		x := convoy.Expansion{Event: e, Replay: replay, At: at}
 		failed := e.Status == convoy.EventFailure
 		for !x.Done {
 			if err := p.step(ctx, &x, &r); err != nil {
-				return count, err
+				return deliveries, unmatched, err
 			}
 			if x.Done && failed && e.Status == convoy.EventSuccess {
 				e.UpdatedAt = p.cfg.Now()
@@ -37,13 +36,15 @@ func (p *Persister) Replay(ctx context.Context, events []*convoy.Event, replay s
 			}
 			if len(r.Deliveries) >= convoy.WideEvent {
 				if err := p.storeReplay(ctx, &r); err != nil {
-					return count, err
+					return deliveries, unmatched, err
 				}
 			}
 		}
-		count += x.Deliveries
+		if deliveries += x.Deliveries; x.Deliveries == 0 {
+			unmatched++
+		}
 	}
-	return count, p.storeReplay(ctx, &r)
+	return deliveries, unmatched, p.storeReplay(ctx, &r)
 }
 
 // storeReplay stores a chunk, queues it, and empties it.

@@ -32,8 +32,8 @@ func TestReplay(t *testing.T) {
 			for range 2 {
 				events := []*convoy.Event{storedEvent(t, s, fine.ID), storedEvent(t, s, failed.ID), storedEvent(t, s, duplicate.ID)}
 				events[1].Endpoints = []convoy.EndpointID{inactive, paused, "E1"} // as if it matched now
-				if n, err := b.persister.Replay(ctx, events, "replay", at); n != 6 || err != nil {
-					t.Fatalf("%d deliveries, %v; want 6", n, err)
+				if n, none, err := b.persister.Replay(ctx, events, "replay", at); n != 6 || none != 0 || err != nil {
+					t.Fatalf("%d deliveries, %d events without, %v; want 6 and 0", n, none, err)
 				}
 			}
 			if got := storedEvent(t, s, failed.ID); got.Status != convoy.EventSuccess || got.FailureReason != "" {
@@ -48,8 +48,13 @@ func TestReplay(t *testing.T) {
 			if jobs := b.queued.taken(); len(jobs) != 4 { // all but the parked and the discarded, once
 				t.Errorf("%d are queued, want 4", len(jobs))
 			}
+			lost := storedEvent(t, s, fine.ID)
+			lost.Endpoints = []convoy.EndpointID{unknown}
+			if n, none, err := b.persister.Replay(ctx, []*convoy.Event{lost}, "lost", at); n != 0 || none != 1 || err != nil {
+				t.Errorf("%d deliveries, %d events without, %v; want 0 and 1", n, none, err)
+			}
 			b.routing.fail(errDown)
-			if _, err := b.persister.Replay(ctx, []*convoy.Event{fine}, "another", at); !errors.Is(err, errDown) {
+			if _, _, err := b.persister.Replay(ctx, []*convoy.Event{fine}, "another", at); !errors.Is(err, errDown) {
 				t.Errorf("replayed while routing is down: %v", err)
 			}
 			if _, err := s.ForgetKeys(ctx, time.Now().Add(2*window), 10); err != nil {

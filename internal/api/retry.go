@@ -1,0 +1,180 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"convoy"
+	"convoy/internal/id"
+)
+
+// maxForced bounds the deliveries of one request.
+const maxForced = 1000
+
+func (a *api) retryRoutes(r *registrar) {
+	const (
+		tag = "Event Deliveries"
+		all = "/api/v1/projects/{projectID}/eventdeliveries"
+	)
+	handle(r, operation{
+		id: "BatchRetryEventDelivery", method: http.MethodPost, path: all + "/batchretry", alias: http.MethodPut, tag: tag,
+		summary: "Send many failed event deliveries again",
+		status:  http.StatusOK, message: "Batch retry processing",
+	}, a.batchRetry)
+	handle(r, operation{
+		id: "CountBatchRetryEventDeliveries", method: http.MethodGet, path: all + "/countbatchretryevents", tag: tag,
+		summary: "Count the event deliveries that a batch retry would send again",
+		status:  http.StatusOK, message: "event deliveries count successful",
+	}, a.countRetry)
+	handle(r, operation{
+		id: "ForceResendEventDeliveries", method: http.MethodPost, path: all + "/forceresend", tag: tag,
+		summary: "Send successful event deliveries again",
+		status:  http.StatusOK, message: "<n> successful, <m> failed",
+	}, a.forceResend)
+}
+
+// RetryQuery is the filter of a batch retry: that of the list of deliveries.
+type RetryQuery struct {
+	DateQuery
+	Endpoints       []string `query:"endpointId,explode" doc:"Only deliveries to one of these endpoints"`
+	Event           string   `query:"eventId"`
+	Subscription    string   `query:"subscriptionId"`
+	IdempotencyKey  string   `query:"idempotencyKey" doc:"That of the event"`
+	EventType       string   `query:"eventType"`
+	EventTypeAlias  string   `query:"event_type" deprecated:"true" doc:"Other name of eventType"`
+	Statuses        []string `query:"status,explode" doc:"Only deliveries in one of these statuses; Failure and Discarded unless given. Besides these, only Retry has an effect"`
+	BrokerMessageID string   `query:"brokerMessageId" doc:"Only deliveries of events that this broker message brought in"`
+}
+
+// statuses are those asked for that a retry can do something about.
+func (q *RetryQuery) statuses() []convoy.DeliveryStatus {
+	var asked []string
+	for _, s := range q.Statuses {
+		if s != "" {
+			asked = append(asked, s)
+		}
+	}
+	if len(asked) == 0 {
+		return []convoy.DeliveryStatus{convoy.DeliveryFailure, convoy.DeliveryDiscarded}
+	}
+	var statuses []convoy.DeliveryStatus
+	for _, s := range []convoy.DeliveryStatus{convoy.DeliveryFailure, convoy.DeliveryDiscarded, convoy.DeliveryRetry} {
+		if slices.Contains(asked, string(s)) {
+			statuses = append(statuses, s)
+		}
+	}
+	return statuses
+}
+
+// retryJob makes the job of a retry, as of now and with its matches counted. It
+// is nil when there are none.
+func (a *api) retryJob(ctx context.Context, project convoy.ProjectID, q *RetryQuery) (*convoy.BatchJob, error) {
+	j, err := a.newJob(project, convoy.BatchRetry, &q.DateQuery)
+	if err != nil {
+		return nil, err
+	}
+	if q.IdempotencyKey != "" {
+		if err := a.requireKey(ctx, project, q.IdempotencyKey); err != nil {
+			return nil, err
+		}
+	}
+	f := &j.Filter
+	f.Endpoints, f.Event, f.Subscription = endpointIDs(q.Endpoints), convoy.EventID(q.Event), convoy.SubscriptionID(q.Subscription)
+	f.IdempotencyKey, f.BrokerMessage, f.EventType = q.IdempotencyKey, q.BrokerMessageID, q.EventType
+	if f.EventType == "" {
+		f.EventType = q.EventTypeAlias
+	}
+	if f.Statuses = q.statuses(); len(f.Statuses) == 0 {
+		return nil, nil
+	}
+	return a.counted(ctx, j, tooLongDeliveries)
+}
+
+type batchRetryInput struct {
+	ProjectPath
+	RetryQuery
+	RateQuery
+}
+
+func (a *api) batchRetry(ctx context.Context, in *batchRetryInput) (batched, error) {
+	done := batched{text: "Batch retry processing"}
+	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
+	if err != nil {
+		return done, err
+	}
+	rate, err := in.rate(a.BatchRate)
+	if err != nil {
+		return done, err
+	}
+	j, err := a.retryJob(ctx, p.Settings().ID, &in.RetryQuery)
+	if err != nil {
+		return done, err
+	}
+	if j == nil {
+		active, err := a.Store.ActiveBatchRetry(ctx, p.Settings().ID)
+		if err == nil && active {
+			err = convoy.E(convoy.Invalid, "an active batch retry already exists")
+		}
+		return done, err
+	}
+	j.Rate, done.job = rate, j.ID
+	return done, a.start(ctx, j)
+}
+
+type countRetryInput struct {
+	ProjectPath
+	RetryQuery
+}
+
+func (a *api) countRetry(ctx context.Context, in *countRetryInput) (counted, error) {
+	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
+	if err != nil {
+		return counted{}, err
+	}
+	j, err := a.retryJob(ctx, p.Settings().ID, &in.RetryQuery)
+	if err != nil || j == nil {
+		return counted{}, err
+	}
+	return counted{j.Matched}, nil
+}
+
+type forceRequest struct {
+	IDs []string `json:"ids" maxItems:"1000" doc:"Event deliveries that succeeded; unknown ones are left out"`
+}
+
+type forceInput struct {
+	ProjectPath
+	Payload payload[forceRequest]
+}
+
+func (a *api) forceResend(ctx context.Context, in *forceInput) (batched, error) {
+	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
+	if err != nil {
+		return batched{}, err
+	}
+	req, err := in.Payload.decode()
+	switch {
+	case convoy.KindOf(err) == convoy.Invalid:
+		return batched{}, convoy.Wrap(convoy.Invalid, "Request is invalid", err)
+	case err != nil:
+		return batched{}, err
+	case len(req.IDs) > maxForced:
+		return batched{}, invalid("ids", "must not be more than "+itoa(maxForced))
+	}
+	var ids []convoy.DeliveryID
+	for _, s := range req.IDs {
+		if id.Valid(s) {
+			ids = append(ids, convoy.DeliveryID(s))
+		}
+	}
+	n, reasons, err := a.Store.ForceResend(ctx, p.Settings().ID, ids, a.now())
+	if err != nil {
+		return batched{}, err
+	}
+	failed := 0
+	for _, m := range reasons {
+		failed += m
+	}
+	return batched{text: tally(n, failed)}, nil
+}

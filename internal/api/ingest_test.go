@@ -497,7 +497,7 @@ func FuzzIngest(f *testing.F) {
 	events := &keeper{}
 	h, err := New(Config{
 		Store: g.store, Catalog: g.catalog, Publisher: events, Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
-		Log: slog.New(slog.DiscardHandler),
+		Replayer: g.replays, Jobs: g.replays, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		f.Fatal(err)

@@ -95,7 +95,7 @@ func (a *api) jobs(ctx context.Context, in *jobsInput) (paged[jobView], error) {
 
 type jobInput struct {
 	ProjectPath
-	Job string `path:"jobID"`
+	Job string `path:"jobID" doc:"The batch job's id"`
 }
 
 func (a *api) job(ctx context.Context, in *jobInput) (jobView, error) {

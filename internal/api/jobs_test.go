@@ -186,16 +186,17 @@ func TestForceResend(t *testing.T) {
 			body, message string
 			status        int
 		}{
-			{"", "Request is invalid", 400},
+			{"", "Request is invalid: body must not be empty", 400},
 			{"null", "0 successful, 0 failed", 200},
 			{"{}", "0 successful, 0 failed", 200},
 			{`{"ids":null}`, "0 successful, 0 failed", 200},
 			{`{"ids":[]}`, "0 successful, 0 failed", 200},
-			{`{"ids":"x"}`, "Request is invalid", 400},
-			{`{"ids":[1]}`, "Request is invalid", 400},
-			{`{"ids":`, "Request is invalid", 400},
-			{`"{}"`, "Request is invalid", 400},
-			{force("x", "\\u0000", "01K1ZZZZZZZZZZZZZZZZZZZZZZ"), "0 successful, 0 failed", 200},
+			{`{"ids":"x"}`, "Request is invalid: body contains incorrect JSON type for field \"ids\"", 400},
+			{`{"ids":[1]}`, "Request is invalid: body contains incorrect JSON type for field \"ids\"", 400},
+			{`{"ids":`, "Request is invalid: body contains badly-formed JSON", 400},
+			{`"{}"`, "Request is invalid: body contains incorrect JSON type (at character 4)", 400},
+			{force("x", "01K1ZZZZZZZZZZZZZZZZZZZZZZ"), "0 successful, 0 failed", 200},
+			{force("\\u0000"), "ids:must not contain NUL characters", 400},
 			{force(good.ID, failed.ID), "only successful events can be force resent", 400},
 			{force(make([]convoy.DeliveryID, 1001)...), "ids:must not be more than 1000", 400},
 			{force(good.ID, held.ID, good.ID), "1 successful, 1 failed", 200},

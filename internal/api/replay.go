@@ -116,7 +116,7 @@ type ReplayQuery struct {
 	DateQuery
 	Endpoints       []string `query:"endpointId,explode" doc:"Only events delivered to one of these endpoints"`
 	Sources         []string `query:"sourceId,explode" doc:"Only events from one of these sources"`
-	IdempotencyKey  string   `query:"idempotencyKey"`
+	IdempotencyKey  string   `query:"idempotencyKey" doc:"Only events with this key"`
 	Owner           string   `query:"ownerId" doc:"Only events delivered to an endpoint of this owner"`
 	BrokerMessageID string   `query:"brokerMessageId" doc:"Only events that this broker message brought in"`
 	Query           string   `query:"query" hidden:"true"`

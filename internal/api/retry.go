@@ -38,10 +38,10 @@ func (a *api) retryRoutes(r *registrar) {
 type RetryQuery struct {
 	DateQuery
 	Endpoints       []string `query:"endpointId,explode" doc:"Only deliveries to one of these endpoints"`
-	Event           string   `query:"eventId"`
-	Subscription    string   `query:"subscriptionId"`
+	Event           string   `query:"eventId" doc:"Only deliveries of this event"`
+	Subscription    string   `query:"subscriptionId" doc:"Only deliveries of this subscription"`
 	IdempotencyKey  string   `query:"idempotencyKey" doc:"That of the event"`
-	EventType       string   `query:"eventType"`
+	EventType       string   `query:"eventType" doc:"Only deliveries of events of this type"`
 	EventTypeAlias  string   `query:"event_type" deprecated:"true" doc:"Other name of eventType"`
 	Statuses        []string `query:"status,explode" doc:"Only deliveries in one of these statuses; Failure and Discarded unless given. Besides these, only Retry has an effect"`
 	BrokerMessageID string   `query:"brokerMessageId" doc:"Only deliveries of events that this broker message brought in"`
@@ -156,7 +156,7 @@ func (a *api) forceResend(ctx context.Context, in *forceInput) (batched, error) 
 	req, err := in.Payload.decode()
 	switch {
 	case convoy.KindOf(err) == convoy.Invalid:
-		return batched{}, convoy.Wrap(convoy.Invalid, "Request is invalid", err)
+		return batched{}, convoy.E(convoy.Invalid, "Request is invalid: "+err.Error())
 	case err != nil:
 		return batched{}, err
 	case len(req.IDs) > maxForced:
@@ -164,7 +164,10 @@ func (a *api) forceResend(ctx context.Context, in *forceInput) (batched, error) 
 	}
 	var ids []convoy.DeliveryID
 	for _, s := range req.IDs {
-		if id.Valid(s) {
+		switch text := badText(s, maxName); {
+		case text != "":
+			return batched{}, invalid("ids", text)
+		case id.Valid(s):
 			ids = append(ids, convoy.DeliveryID(s))
 		}
 	}

@@ -147,7 +147,7 @@ func (w *world) foreign() map[string]string {
 	return map[string]string{
 		"projectID": string(r.project.ID), "endpointID": string(e), "subscriptionID": s, "filterID": r.firstFilter(s),
 		"portalLinkID": r.portal(rivalMark), "eventTypeId": r.eventType(rivalMark), "sourceID": r.sourceID(rivalMark), "eventID": string(h.event.ID),
-		"eventDeliveryID": string(h.deliveries[0].ID), "deliveryAttemptID": string(attempt.ID),
+		"eventDeliveryID": string(h.deliveries[0].ID), "deliveryAttemptID": string(attempt.ID), "jobID": r.jobIn(convoy.BatchRunning),
 	}
 }
 
@@ -264,7 +264,39 @@ func oneDelivery(w *world) string {
 	h, _ := w.tried(w.endpoint(w.name("endpoint")))
 	return string(h.deliveries[0].ID)
 }
+func oneEvent(w *world) string {
+	h, _ := w.tried(w.endpoint(w.name("endpoint")))
+	return string(h.event.ID)
+}
 func ofOrganisation(w *world) string { return "orgID=" + string(w.org.ID) }
+
+// jobIn is the id of a batch job in a state.
+func (f *fixture) jobIn(state convoy.BatchState) string {
+	f.t.Helper()
+	j := &convoy.BatchJob{
+		ID: convoy.BatchJobID(id.New(f.now)), ProjectID: f.project.ID, Kind: convoy.BatchReplay, State: state,
+		Filter: convoy.BatchFilter{From: f.now.Add(-3600e9), To: f.now}, Matched: 3, Rate: 100, CreatedAt: f.now, UpdatedAt: f.now,
+	}
+	if err := f.store.CreateBatchJob(f.t.Context(), j); err != nil {
+		f.t.Fatal(err)
+	}
+	return string(j.ID)
+}
+
+// cancelJobs cancels all that can be cancelled.
+func (f *fixture) cancelJobs() {
+	f.t.Helper()
+	var page paged[jobView]
+	f.want(call{path: "jobs?perPage=100"}, 200, "Batch jobs fetched successfully").data(f.t, &page)
+	for _, j := range page.Content {
+		f.do(call{method: http.MethodPut, path: "jobs/" + string(j.UID) + "/cancel"})
+	}
+}
+
+// oneJob is a sample of an operation on a job in a state.
+func oneJob(state convoy.BatchState) func(*world) specimen {
+	return one("jobID", func(w *world) string { return w.jobIn(state) })
+}
 
 // filtered is a sample of an operation on one filter.
 func filtered(bodies ...string) func(*world) specimen {
@@ -381,8 +413,29 @@ var samples = map[string]func(w *world) specimen{
 		return specimen{bodies: []string{
 			`[{"type":"single","endpoint_id":"` + w.endpointID() + `",` + sampleContent + `}]`, `[{"type":"fanout","owner_id":"customer-1",` + sampleContent + `}]`}}
 	},
-	"GetEventsPaged":   listed(oneDelivery, samplePage+"&"+sampleDates+"&endpointId=&sourceId=&idempotencyKey=&ownerId="),
-	"GetEndpointEvent": one("eventID", func(w *world) string { h, _ := w.tried(w.endpoint(w.name("endpoint"))); return string(h.event.ID) }),
+	"GetEventsPaged":      listed(oneDelivery, samplePage+"&"+sampleDates+"&endpointId=&sourceId=&idempotencyKey=&ownerId="),
+	"GetEndpointEvent":    one("eventID", oneEvent),
+	"ReplayEndpointEvent": one("eventID", oneEvent),
+	"BatchReplayEvents":   listed(oneEvent, sampleDates+"&endpointId=&sourceId=&idempotencyKey=&ownerId=&brokerMessageId=&rate=100"),
+	"CountAffectedEvents": listed(oneEvent, sampleDates+"&endpointId=&sourceId=&idempotencyKey=&ownerId=&brokerMessageId="),
+
+	"BatchRetryEventDelivery": func(w *world) specimen {
+		w.cancelJobs() // there may be one retry at a time
+		oneDelivery(w)
+		return specimen{query: sampleDates + "&endpointId=&eventId=&subscriptionId=&idempotencyKey=&eventType=&event_type=&status=Failure&brokerMessageId=&rate=100"}
+	},
+	"CountBatchRetryEventDeliveries": listed(oneDelivery,
+		sampleDates+"&endpointId=&eventId=&subscriptionId=&idempotencyKey=&eventType=&event_type=&status=Failure&brokerMessageId="),
+	"ForceResendEventDeliveries": func(w *world) specimen {
+		h := w.history(w.now.Add(-1e9), "", w.endpoint(w.name("endpoint")))
+		w.attempt(h.deliveries[0], convoy.DeliverySuccess)
+		return specimen{bodies: []string{`{"ids":["` + string(h.deliveries[0].ID) + `"]}`}}
+	},
+	"ListBatchJobs":  listed(func(w *world) string { return w.jobIn(convoy.BatchRunning) }, samplePage),
+	"GetBatchJob":    oneJob(convoy.BatchRunning),
+	"PauseBatchJob":  oneJob(convoy.BatchRunning),
+	"ResumeBatchJob": oneJob(convoy.BatchPaused),
+	"CancelBatchJob": oneJob(convoy.BatchRunning),
 
 	"GetEventDeliveriesPaged": listed(oneDelivery, samplePage+"&"+sampleDates+"&endpointId=&eventId=&subscriptionId=&idempotencyKey=&eventType=&event_type=&status=Failure"),
 	"GetEventDelivery":        one("eventDeliveryID", oneDelivery),

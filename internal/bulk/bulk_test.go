@@ -175,7 +175,7 @@ func TestStop(t *testing.T) {
 // TestMemory replays many more events than would fit into the bound.
 func TestMemory(t *testing.T) {
 	b := newBench(t, openSQLite(t))
-	const events, bound = 200_000, 64 << 20
+	const events, bound = 50_000, 48 << 20
 	b.fill(t, events, "")
 	var peak uint64
 	r := &routing{bench: b}

@@ -1,8 +1,9 @@
 // Package catalog keeps what the hot path looks up for every event in memory:
 // projects with their endpoints, subscriptions and sources, and API keys. The store is
 // the truth; a change made in this process is seen at once, one made elsewhere
-// within milliseconds of its message on the bus, or within [ttl] when the
-// message is lost. It holds no events and decides nothing about routing.
+// within milliseconds of its message on the bus, or within [checkAfter] when the
+// message is lost. A project is read whole once; then only what has changed is. The
+// package holds no events and decides nothing about routing.
 package catalog
 
 import (
@@ -15,10 +16,17 @@ import (
 
 	"convoy"
 	"convoy/internal/id"
+	"convoy/internal/store"
 )
 
 const (
-	// ttl bounds how long a lost message can leave an entry stale.
+	// checkAfter bounds how long a lost message can leave a project stale: one that
+	// is used asks the store for its revision this often, which is one short query.
+	checkAfter = 750 * time.Millisecond
+	// wholeAfter is the age at which a project is read whole all the same, should a
+	// store ever have forgotten a change.
+	wholeAfter = 5 * time.Minute
+	// ttl bounds how long a lost message can leave a key stale.
 	ttl = 30 * time.Second
 	// missTTL bounds how long an unknown key is remembered as unknown.
 	missTTL = 2 * time.Second
@@ -41,10 +49,11 @@ const (
 // source is what the catalog reads from the store.
 type source interface {
 	Project(ctx context.Context, id convoy.ProjectID) (*convoy.Project, error)
-	AllEndpoints(ctx context.Context, project convoy.ProjectID) ([]*convoy.Endpoint, error)
-	AllSubscriptions(ctx context.Context, project convoy.ProjectID) ([]*convoy.Subscription, error)
-	AllSources(ctx context.Context, project convoy.ProjectID) ([]*convoy.Source, error)
-	NotedEventTypes(ctx context.Context, project convoy.ProjectID) ([]*convoy.EventType, error)
+	SettingsChanges(ctx context.Context, project convoy.ProjectID, since store.SettingsRevision) (store.SettingsChanges, error)
+	AllEndpoints(ctx context.Context, project convoy.ProjectID, ids ...convoy.EndpointID) ([]*convoy.Endpoint, error)
+	AllSubscriptions(ctx context.Context, project convoy.ProjectID, ids ...convoy.SubscriptionID) ([]*convoy.Subscription, error)
+	AllSources(ctx context.Context, project convoy.ProjectID, ids ...convoy.SourceID) ([]*convoy.Source, error)
+	NotedEventTypes(ctx context.Context, project convoy.ProjectID, ids ...convoy.EventTypeID) ([]*convoy.EventType, error)
 	SourceByMask(ctx context.Context, mask string) (*convoy.Source, error)
 	KeyByHash(ctx context.Context, hash [32]byte) (*convoy.APIKey, error)
 }
@@ -79,7 +88,9 @@ type entry struct {
 	loading sync.Mutex
 	mu      sync.RWMutex
 	view    *Project
-	loaded  time.Time
+	// checked is when the store was last asked what has changed, whole when the
+	// project was last read whole.
+	checked, whole time.Time
 	// changes counts invalidations; seen is the count the view includes.
 	changes, seen uint64
 	// loads counts loads that have ended; failure is the error of the last one,
@@ -194,7 +205,7 @@ func (c *Catalog) Project(ctx context.Context, project convoy.ProjectID) (*Proje
 		e = c.entry(project)
 	}
 	e.mu.RLock()
-	view, current, old := e.view, e.seen == e.changes, c.now().Sub(e.loaded) > ttl
+	view, current, old := e.view, e.seen == e.changes, c.now().Sub(e.checked) > checkAfter
 	loads, resting := e.loads, e.failure != nil && e.failedChanges == e.changes && c.now().Sub(e.failed) < failPause
 	if resting {
 		defer e.mu.RUnlock()
@@ -205,7 +216,7 @@ func (c *Catalog) Project(ctx context.Context, project convoy.ProjectID) (*Proje
 		if !old || !e.loading.TryLock() {
 			return view, nil
 		}
-		// Old but not known to be wrong: one caller reloads, others go on.
+		// Old but not known to be wrong: one caller asks, others go on.
 		defer e.loading.Unlock()
 		return c.load(ctx, project, e)
 	}
@@ -232,15 +243,15 @@ func (c *Catalog) Reload(ctx context.Context, project convoy.ProjectID) (*Projec
 	return c.Project(ctx, project)
 }
 
-// load reads the project; e.loading is held.
+// load reads the project, or what has changed of it; e.loading is held.
 func (c *Catalog) load(ctx context.Context, project convoy.ProjectID, e *entry) (*Project, error) {
 	e.mu.RLock()
-	changes, before := e.changes, e.view
+	changes, before, whole := e.changes, e.view, c.now().Sub(e.whole) > wholeAfter
 	e.mu.RUnlock()
 	// The load serves everybody who waits, so one caller's end does not end it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 	defer cancel()
-	view, err := c.read(ctx, project, before)
+	view, whole, err := c.refresh(ctx, project, before, whole)
 	if err != nil {
 		if convoy.IsNotFound(err) {
 			c.mu.Lock()
@@ -256,50 +267,79 @@ func (c *Catalog) load(ctx context.Context, project convoy.ProjectID, e *entry) 
 		return e.last()
 	}
 	e.mu.Lock()
-	e.view, e.loaded, e.seen = view, c.now(), changes
+	e.view, e.checked, e.seen = view, c.now(), changes
+	if whole {
+		e.whole = e.checked
+	}
 	e.loads++
 	e.failure = nil
 	e.mu.Unlock()
 	return view, nil
 }
 
-// read loads a project; before is its last version, if there is one.
+// refresh returns the project as it is now, given its last version, nil if there
+// is none; whole says to read all of it, and whether all has been read.
+func (c *Catalog) refresh(ctx context.Context, project convoy.ProjectID, before *Project, whole bool) (_ *Project, isWhole bool, err error) {
+	if before != nil && !whole {
+		changes, err := c.src.SettingsChanges(ctx, project, before.revision)
+		switch {
+		case err != nil:
+			return nil, false, err
+		case changes.Complete && len(changes.Rows) == 0:
+			return before, false, nil
+		case changes.Complete:
+			view, err := c.update(ctx, before, changes)
+			return view, false, err
+		}
+	}
+	view, err := c.read(ctx, project, before)
+	return view, true, err
+}
+
+// read reads a whole project; before is its last version, if there is one.
 func (c *Catalog) read(ctx context.Context, project convoy.ProjectID, before *Project) (*Project, error) {
+	// What is written from here on has a later revision, and is read again.
+	now, err := c.src.SettingsChanges(ctx, project, store.NewestSettings)
+	if err != nil {
+		return nil, err
+	}
 	settings, err := c.src.Project(ctx, project)
 	if err != nil {
 		return nil, err
 	}
-	endpoints, err := c.src.AllEndpoints(ctx, project)
-	if err != nil {
+	var all rows
+	if all.endpoints, err = c.src.AllEndpoints(ctx, project); err != nil {
 		return nil, err
 	}
 	subscriptions, err := c.src.AllSubscriptions(ctx, project)
 	if err != nil {
 		return nil, err
 	}
-	sources, err := c.src.AllSources(ctx, project)
-	if err != nil {
+	if all.sources, err = c.src.AllSources(ctx, project); err != nil {
 		return nil, err
 	}
-	noted, err := c.src.NotedEventTypes(ctx, project)
-	if err != nil {
+	if all.eventTypes, err = c.src.NotedEventTypes(ctx, project); err != nil {
 		return nil, err
 	}
+	all.subscriptions = c.compile(subscriptions, before)
+	return newProject(now.Revision, settings, all), nil
+}
+
+// compile prepares subscriptions; before is the last version of their project, if
+// there is one.
+func (c *Catalog) compile(subscriptions []*convoy.Subscription, before *Project) []*Subscription {
 	list := make([]*Subscription, len(subscriptions))
 	for i, s := range subscriptions {
 		var old *Subscription
 		if before != nil {
-			old = before.compiled[s.ID]
+			old, _ = before.subscriptions.get(s.ID)
 		}
 		list[i] = compile(s, old)
 		if err := list[i].Broken; err != nil && (old == nil || old.Broken != err) { //nolint:errorlint // the very one was logged
-			c.log.Error("subscription takes nothing: its filter cannot be read", "subscription_id", s.ID, "project_id", project, "err", err)
+			c.log.Error("subscription takes nothing: its filter cannot be read", "subscription_id", s.ID, "project_id", s.ProjectID, "err", err)
 		}
 	}
-	p := newProject(settings, endpoints, list)
-	p.addSources(sources)
-	p.addEventTypes(noted)
-	return p, nil
+	return list
 }
 
 func (c *Catalog) entry(project convoy.ProjectID) *entry {

@@ -27,23 +27,27 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // counting is a store whose loads are counted, and which can be away.
 type counting struct {
 	*store.Store
-	projects, keys atomic.Int32
-	down           atomic.Bool
-	// reading, when set, is called before a project is read.
+	// loads are of projects or of what has changed of them, whole those of all.
+	loads, whole, keys atomic.Int32
+	down               atomic.Bool
+	// reading, when set, is called before anything of a project is read.
 	reading atomic.Pointer[func()]
 }
 
 var errDown = errors.New("store is down")
 
-func (c *counting) Project(ctx context.Context, id convoy.ProjectID) (*convoy.Project, error) {
-	c.projects.Add(1)
+func (c *counting) SettingsChanges(ctx context.Context, id convoy.ProjectID, since store.SettingsRevision) (store.SettingsChanges, error) {
+	c.loads.Add(1)
+	if since == store.NewestSettings {
+		c.whole.Add(1)
+	}
 	if fn := c.reading.Load(); fn != nil {
 		(*fn)()
 	}
 	if c.down.Load() {
-		return nil, errDown
+		return store.SettingsChanges{}, errDown
 	}
-	return c.Store.Project(ctx, id)
+	return c.Store.SettingsChanges(ctx, id, since)
 }
 
 func (c *counting) KeyByHash(ctx context.Context, hash [32]byte) (*convoy.APIKey, error) {
@@ -76,6 +80,12 @@ func setup(t *testing.T) *bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
+	return setupOn(t, db)
+}
+
+func setupOn(t *testing.T, db sqldb.DB) *bundle {
+	t.Helper()
+	ctx := t.Context()
 	if _, err := sqldb.Migrate(ctx, db); err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +164,7 @@ func TestReadsOnce(t *testing.T) {
 			t.Error("another version without a change")
 		}
 	}
-	if n := b.src.projects.Load(); n != 1 {
+	if n := b.src.loads.Load(); n != 1 {
 		t.Errorf("%d loads, want 1", n)
 	}
 	if first.Settings().Name != "Shop" {
@@ -203,11 +213,11 @@ func TestChangeDuringALoad(t *testing.T) {
 	b.src.reading.Store(&change)
 	b.view(t)
 	b.view(t)
-	if n := b.src.projects.Load(); n != 2 {
+	if n := b.src.loads.Load(); n != 2 {
 		t.Errorf("%d loads, want a second one after the change", n)
 	}
 	b.view(t)
-	if n := b.src.projects.Load(); n != 2 {
+	if n := b.src.loads.Load(); n != 2 {
 		t.Errorf("%d loads without a change", n)
 	}
 }
@@ -240,9 +250,9 @@ func TestTellsOtherProcesses(t *testing.T) {
 	if _, err := one.Project(ctx, b.project.ID); err != nil {
 		t.Fatal(err)
 	}
-	loads := b.src.projects.Load()
-	if _, err := one.Project(ctx, b.project.ID); err != nil || b.src.projects.Load() != loads {
-		t.Errorf("%d loads after %d, %v", b.src.projects.Load(), loads, err)
+	loads := b.src.loads.Load()
+	if _, err := one.Project(ctx, b.project.ID); err != nil || b.src.loads.Load() != loads {
+		t.Errorf("%d loads after %d, %v", b.src.loads.Load(), loads, err)
 	}
 }
 
@@ -279,7 +289,7 @@ func TestMessages(t *testing.T) {
 	loads := func(want int32, when string) {
 		t.Helper()
 		b.view(t)
-		if n := b.src.projects.Load(); n != want {
+		if n := b.src.loads.Load(); n != want {
 			t.Errorf("%s: %d loads, want %d", when, n, want)
 		}
 	}
@@ -307,13 +317,25 @@ func TestLostMessage(t *testing.T) {
 	b := setup(t)
 	b.view(t)
 	b.rename(t, "Store") // nobody is told
-	b.clock.advance(ttl)
+	b.clock.advance(checkAfter)
 	if name := b.view(t).Settings().Name; name != "Shop" {
-		t.Errorf("name %q within the time to live", name)
+		t.Errorf("name %q before the store is asked", name)
 	}
-	b.clock.advance(time.Second)
-	if name := b.view(t).Settings().Name; name != "Store" {
-		t.Errorf("name %q after the time to live, want what is stored", name)
+	b.clock.advance(time.Millisecond)
+	view := b.view(t)
+	if name := view.Settings().Name; name != "Store" {
+		t.Errorf("name %q, want what is stored", name)
+	}
+	b.clock.advance(checkAfter + time.Millisecond)
+	if b.view(t) != view {
+		t.Error("another version without a change")
+	}
+	if n := b.src.whole.Load(); n != 1 {
+		t.Errorf("read whole %d times, want once", n)
+	}
+	b.clock.advance(wholeAfter)
+	if b.view(t); b.src.whole.Load() != 2 {
+		t.Errorf("read whole %d times by now, want twice", b.src.whole.Load())
 	}
 }
 
@@ -323,7 +345,7 @@ func TestOldIsServedDuringTheLoad(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first := b.view(t)
-	b.clock.advance(ttl + time.Second)
+	b.clock.advance(checkAfter + time.Second)
 	begun, release := make(chan struct{}), make(chan struct{})
 	hold := func() { close(begun); <-release }
 	b.src.reading.Store(&hold)
@@ -337,7 +359,7 @@ func TestOldIsServedDuringTheLoad(t *testing.T) {
 	}
 	close(release)
 	wg.Wait()
-	if n := b.src.projects.Load(); n != 2 {
+	if n := b.src.loads.Load(); n != 2 {
 		t.Errorf("%d loads, want 2", n)
 	}
 }
@@ -347,7 +369,7 @@ func TestStoreDown(t *testing.T) {
 	b := setup(t)
 	first := b.view(t)
 	b.src.down.Store(true)
-	b.clock.advance(ttl + time.Second)
+	b.clock.advance(checkAfter + time.Second)
 	if b.view(t) != first {
 		t.Error("old: not the last version")
 	}
@@ -357,11 +379,11 @@ func TestStoreDown(t *testing.T) {
 	if b.view(t) != first {
 		t.Error("changed: not the last version")
 	}
-	loads := b.src.projects.Load()
+	loads := b.src.loads.Load()
 	for range 100 {
 		b.view(t)
 	}
-	if n := b.src.projects.Load() - loads; n != 0 {
+	if n := b.src.loads.Load() - loads; n != 0 {
 		t.Errorf("%d more loads right after one failed", n)
 	}
 	// Another process without a version of its own cannot say.
@@ -392,7 +414,7 @@ func TestOneLoadForAll(t *testing.T) {
 	for name, down := range map[string]bool{"store up": false, "store down": true} {
 		c := b.catalog(bus.NewMemory())
 		b.src.down.Store(down)
-		b.src.projects.Store(0)
+		b.src.loads.Store(0)
 		release := make(chan struct{})
 		hold := func() { <-release }
 		b.src.reading.Store(&hold)
@@ -407,10 +429,10 @@ func TestOneLoadForAll(t *testing.T) {
 				}
 			})
 		}
-		testenv.Eventually(t, 10*time.Second, func() bool { return arrived.Load() == 100 && b.src.projects.Load() > 0 })
+		testenv.Eventually(t, 10*time.Second, func() bool { return arrived.Load() == 100 && b.src.loads.Load() > 0 })
 		close(release)
 		wg.Wait()
-		if n := b.src.projects.Load(); n != 1 {
+		if n := b.src.loads.Load(); n != 1 {
 			t.Errorf("%s: %d loads for 100 callers, want 1", name, n)
 		}
 	}
@@ -424,13 +446,13 @@ func TestUnknownProject(t *testing.T) {
 			t.Errorf("unknown: %v", err)
 		}
 	}
-	loads := b.src.projects.Load()
+	loads := b.src.loads.Load()
 	for _, p := range []convoy.ProjectID{"", "nonsense", "../../etc"} {
 		if _, err := b.Project(t.Context(), p); !convoy.IsNotFound(err) {
 			t.Errorf("%q: %v", p, err)
 		}
 	}
-	if n := b.src.projects.Load(); n != loads {
+	if n := b.src.loads.Load(); n != loads {
 		t.Error("the store was asked for what cannot be an id")
 	}
 	if len(b.projects) != 0 {
@@ -651,11 +673,13 @@ func TestIndexes(t *testing.T) {
 	}
 	off := sub("S6", "A", "", "paid")
 	off.Filters[0].EnabledAt = time.Time{}
-	p := newProject(&convoy.Project{}, []*convoy.Endpoint{endpoint("B", "acme", "u"), endpoint("A", "acme", "u"), endpoint("C", "", "v")},
-		[]*Subscription{
+	p := newProject(1, &convoy.Project{}, rows{
+		endpoints: []*convoy.Endpoint{endpoint("B", "acme", "u"), endpoint("A", "acme", "u"), endpoint("C", "", "v")},
+		subscriptions: []*Subscription{
 			sub("S1", "B", "", "paid"), sub("S2", "A", "", "paid", "paid.*"), sub("S3", "A", "", "*"),
 			sub("S4", "C", "X", "paid"), sub("S5", "A", "X", "*"), off,
-		})
+		},
+	})
 	ids := func(list []*Subscription) (out string) {
 		for _, s := range list {
 			out += string(s.ID) + " "
@@ -671,7 +695,7 @@ func TestIndexes(t *testing.T) {
 			t.Errorf("%s: %s, want %s", what, got[0], got[1])
 		}
 	}
-	if e, ok := p.EndpointByURL("u"); !ok || e.ID != "B" {
+	if e, ok := p.EndpointByURL("u"); !ok || e.ID != "A" {
 		t.Errorf("by url: %+v", e)
 	}
 	if _, ok := p.EndpointByURL("w"); ok {

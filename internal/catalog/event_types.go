@@ -11,19 +11,23 @@ import (
 // eventType is what publishing must know about a type: it is deprecated, or has
 // a schema. Most types are neither, and are not here.
 type eventType struct {
+	id         convoy.EventTypeID
 	deprecated time.Time
 	// schema is nil without one. It compiles when the first event asks.
 	schema func() (*schema.Schema, error)
 }
 
+// addEventTypes writes to the map that p has, which must be its own.
 func (p *Project) addEventTypes(noted []*convoy.EventType) {
 	if len(noted) == 0 {
 		return
 	}
-	p.eventTypes = make(map[string]eventType, len(noted))
+	if p.eventTypes == nil {
+		p.eventTypes = make(map[string]eventType, len(noted))
+	}
 	checked := p.settings.Config.EventTypeValidation.Checks()
 	for _, t := range noted {
-		e := eventType{deprecated: t.DeprecatedAt}
+		e := eventType{id: t.ID, deprecated: t.DeprecatedAt}
 		if checked && t.JSONSchema != "" {
 			e.schema = sync.OnceValues(func() (*schema.Schema, error) { return schema.Compile([]byte(t.JSONSchema)) })
 		}

@@ -5,79 +5,108 @@ import (
 	"slices"
 
 	"convoy"
+	"convoy/internal/store"
 	"convoy/internal/urltemplate"
 )
 
 // Project is one project as it was at some moment, with the indexes that
-// routing needs; it never changes, so a pointer into it identifies a version.
+// routing needs. It never changes: the next version is another Project, which
+// shares with this one what is the same in both. So a pointer to an endpoint, a
+// subscription or the settings identifies a version of that, and the list of an
+// endpoint's subscriptions is the same slice for as long as none of them changes.
 type Project struct {
+	// revision is that of the settings when they were read, or later.
+	revision  store.SettingsRevision
 	settings  *convoy.Project
-	endpoints map[convoy.EndpointID]*convoy.Endpoint
-	// byOwner are the endpoints of each owner by id, byURL the oldest endpoint
-	// of each URL.
-	byOwner map[string][]*convoy.Endpoint
-	byURL   map[string]*convoy.Endpoint
+	endpoints table[convoy.EndpointID, *convoy.Endpoint]
+	// byOwner are the endpoints of each owner, byURL those of each URL, by id and
+	// so oldest first.
+	byOwner table[string, []*convoy.Endpoint]
+	byURL   table[string, []*convoy.Endpoint]
 	// templates are the endpoints whose URLs have placeholders.
 	templates urltemplate.Set[*convoy.Endpoint]
-	// subscriptions are those of each endpoint, oldest first.
-	subscriptions map[convoy.EndpointID][]*Subscription
-	// The lists below are by endpoint, those of one endpoint oldest first.
-	// exact has a list for each event type that is named by a filter, patterns
-	// has the subscriptions with a filter for many types; both are of
-	// subscriptions to events of the API.
-	bySource map[convoy.SourceID][]*Subscription
-	exact    map[string][]*Subscription
+
+	subscriptions table[convoy.SubscriptionID, *Subscription]
+	// byEndpoint are the subscriptions of each endpoint, oldest first.
+	byEndpoint table[convoy.EndpointID, []*Subscription]
+	// The lists below are in the order of [Compare]. exact has a list for each
+	// event type that is named by a filter, patterns has the subscriptions with a
+	// filter for many types; both are of subscriptions to events of the API.
+	bySource table[convoy.SourceID, []*Subscription]
+	exact    table[string, []*Subscription]
 	patterns []*Subscription
-	// compiled are the subscriptions that have conditions.
-	compiled map[convoy.SubscriptionID]*Subscription
-	sources  map[convoy.SourceID]*convoy.Source
-	byMask   map[string]*convoy.Source
+
+	sources table[convoy.SourceID, *convoy.Source]
+	byMask  table[string, *convoy.Source]
 	// eventTypes are by name; nil when publishing need not know any.
 	eventTypes map[string]eventType
 }
 
-// newProject indexes what was loaded: endpoints and subscriptions come oldest
-// first.
-func newProject(settings *convoy.Project, endpoints []*convoy.Endpoint, subscriptions []*Subscription) *Project {
-	p := &Project{
-		settings:      settings,
-		endpoints:     make(map[convoy.EndpointID]*convoy.Endpoint, len(endpoints)),
-		byOwner:       make(map[string][]*convoy.Endpoint),
-		byURL:         make(map[string]*convoy.Endpoint, len(endpoints)),
-		subscriptions: make(map[convoy.EndpointID][]*Subscription, len(endpoints)),
-		bySource:      make(map[convoy.SourceID][]*Subscription),
-		exact:         make(map[string][]*Subscription),
-		compiled:      make(map[convoy.SubscriptionID]*Subscription),
-	}
-	for _, e := range endpoints {
-		p.endpoints[e.ID] = e
+// rows are settings as they are stored.
+type rows struct {
+	endpoints     []*convoy.Endpoint
+	subscriptions []*Subscription
+	sources       []*convoy.Source
+	eventTypes    []*convoy.EventType
+}
+
+// newProject indexes everything that a project has.
+func newProject(revision store.SettingsRevision, settings *convoy.Project, all rows) *Project {
+	p := &Project{revision: revision, settings: settings}
+	p.templates.Compare = compareEndpoints
+	// Whole lists are sorted once, and not kept in order one by one.
+	var (
+		byOwner, byURL = map[string][]*convoy.Endpoint{}, map[string][]*convoy.Endpoint{}
+		byEndpoint     = map[convoy.EndpointID][]*Subscription{}
+		bySource       = map[convoy.SourceID][]*Subscription{}
+		exact          = map[string][]*Subscription{}
+	)
+	slices.SortFunc(all.endpoints, compareEndpoints)
+	for _, e := range all.endpoints {
+		p.endpoints.put(e.ID, e)
 		if e.OwnerID != "" {
-			p.byOwner[e.OwnerID] = append(p.byOwner[e.OwnerID], e)
+			byOwner[e.OwnerID] = append(byOwner[e.OwnerID], e)
 		}
-		if _, ok := p.byURL[e.URL]; !ok {
-			p.byURL[e.URL] = e
+		byURL[e.URL] = append(byURL[e.URL], e)
+		p.addTemplate(e)
+	}
+	p.byOwner, p.byURL = tableOf(byOwner), tableOf(byURL)
+	slices.SortFunc(all.subscriptions, Compare)
+	for _, s := range all.subscriptions {
+		p.subscriptions.put(s.ID, s)
+		byEndpoint[s.EndpointID] = append(byEndpoint[s.EndpointID], s)
+		if s.SourceID != "" {
+			bySource[s.SourceID] = append(bySource[s.SourceID], s)
+			continue
 		}
-		if urltemplate.Is(e.URL) {
-			if t, err := urltemplate.Parse(e.URL); err == nil {
-				p.templates.Add(t, e)
-			}
+		types, many := s.listed()
+		for _, t := range types {
+			exact[t] = append(exact[t], s)
+		}
+		if many {
+			p.patterns = append(p.patterns, s)
 		}
 	}
-	for _, list := range p.byOwner {
-		slices.SortFunc(list, func(a, b *convoy.Endpoint) int { return cmp.Compare(a.ID, b.ID) })
+	p.byEndpoint, p.bySource, p.exact = tableOf(byEndpoint), tableOf(bySource), tableOf(exact)
+	for _, s := range all.sources {
+		p.addSource(s)
 	}
-	for _, s := range subscriptions {
-		p.subscriptions[s.EndpointID] = append(p.subscriptions[s.EndpointID], s)
-		if s.programs != nil || s.Broken != nil {
-			p.compiled[s.ID] = s
-		}
-	}
-	ordered := slices.Clone(subscriptions)
-	slices.SortStableFunc(ordered, Compare)
-	for _, s := range ordered {
-		p.index(s)
-	}
+	p.addEventTypes(all.eventTypes)
+	p.seal()
 	return p
+}
+
+// seal ends the making of a version.
+func (p *Project) seal() {
+	p.endpoints.seal()
+	p.byOwner.seal()
+	p.byURL.seal()
+	p.subscriptions.seal()
+	p.byEndpoint.seal()
+	p.bySource.seal()
+	p.exact.seal()
+	p.sources.seal()
+	p.byMask.seal()
 }
 
 // Compare is the order of the project's lists: by endpoint, then by age.
@@ -85,46 +114,32 @@ func Compare(a, b *Subscription) int {
 	return cmp.Or(cmp.Compare(a.EndpointID, b.EndpointID), cmp.Compare(a.ID, b.ID))
 }
 
-// index adds a subscription to the lists it belongs to.
-func (p *Project) index(s *Subscription) {
-	if s.SourceID != "" {
-		p.bySource[s.SourceID] = append(p.bySource[s.SourceID], s)
-		return
-	}
-	many := false
+func compareEndpoints(a, b *convoy.Endpoint) int { return cmp.Compare(a.ID, b.ID) }
+
+// listed are the event types under which a subscription is found, each once, and
+// whether it has a filter for many.
+func (s *Subscription) listed() (types []string, many bool) {
 	for i := range s.Filters {
 		f := &s.Filters[i]
 		switch {
 		case f.EnabledAt.IsZero():
 		case convoy.EventTypePattern(f.EventType):
 			many = true
-		default:
-			p.exact[f.EventType] = append(p.exact[f.EventType], s)
+		case !slices.Contains(types, f.EventType):
+			types = append(types, f.EventType)
 		}
 	}
-	if many {
-		p.patterns = append(p.patterns, s)
-	}
-}
-
-func (p *Project) addSources(sources []*convoy.Source) {
-	p.sources = make(map[convoy.SourceID]*convoy.Source, len(sources))
-	p.byMask = make(map[string]*convoy.Source, len(sources))
-	for _, s := range sources {
-		p.sources[s.ID], p.byMask[s.MaskID] = s, s
-	}
+	return types, many
 }
 
 // Source looks a source up.
 func (p *Project) Source(id convoy.SourceID) (*convoy.Source, bool) {
-	s, ok := p.sources[id]
-	return s, ok
+	return p.sources.get(id)
 }
 
 // SourceByMask looks a source up by its public name.
 func (p *Project) SourceByMask(mask string) (*convoy.Source, bool) {
-	s, ok := p.byMask[mask]
-	return s, ok
+	return p.byMask.get(mask)
 }
 
 // Settings is the project itself.
@@ -132,14 +147,16 @@ func (p *Project) Settings() *convoy.Project { return p.settings }
 
 // Endpoint looks an endpoint up.
 func (p *Project) Endpoint(id convoy.EndpointID) (*convoy.Endpoint, bool) {
-	e, ok := p.endpoints[id]
-	return e, ok
+	return p.endpoints.get(id)
 }
 
 // EndpointByURL looks the oldest endpoint up that has exactly this URL.
 func (p *Project) EndpointByURL(url string) (*convoy.Endpoint, bool) {
-	e, ok := p.byURL[url]
-	return e, ok
+	list, ok := p.byURL.get(url)
+	if !ok {
+		return nil, false
+	}
+	return list[0], true
 }
 
 // EndpointByTemplate looks the endpoint up whose URL has placeholders and stands
@@ -149,22 +166,28 @@ func (p *Project) EndpointByTemplate(url string) (*convoy.Endpoint, bool) {
 }
 
 // EndpointsOf are the endpoints of an owner, by id.
-func (p *Project) EndpointsOf(owner string) []*convoy.Endpoint { return p.byOwner[owner] }
+func (p *Project) EndpointsOf(owner string) []*convoy.Endpoint {
+	list, _ := p.byOwner.get(owner)
+	return list
+}
 
 // Subscriptions are those of one endpoint, oldest first.
 func (p *Project) Subscriptions(id convoy.EndpointID) []*Subscription {
-	return p.subscriptions[id]
+	list, _ := p.byEndpoint.get(id)
+	return list
 }
 
 // SubscriptionsTo are those to the events of one source, in the order of
 // [Compare].
 func (p *Project) SubscriptionsTo(source convoy.SourceID) []*Subscription {
-	return p.bySource[source]
+	list, _ := p.bySource.get(source)
+	return list
 }
 
 // SubscriptionsFor are those to events of the API whose filters may take events
 // of type t, in two lists, each in the order of [Compare]. A subscription that
 // names the type and has a pattern, too, is in both.
 func (p *Project) SubscriptionsFor(t string) (exact, patterns []*Subscription) {
-	return p.exact[t], p.patterns
+	exact, _ = p.exact.get(t)
+	return exact, p.patterns
 }

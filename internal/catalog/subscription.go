@@ -36,7 +36,7 @@ func (s *Subscription) Takes(t string) (conditions *filter.Program, ok bool) {
 }
 
 // compile prepares a subscription; before is what it was in the last version of
-// its project, nil if it was not or had no conditions.
+// its project, nil if it was not.
 func compile(s *convoy.Subscription, before *Subscription) *Subscription {
 	out := &Subscription{Subscription: s}
 	if before != nil && slices.EqualFunc(s.Filters, before.Filters, sameConditions) {

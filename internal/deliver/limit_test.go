@@ -491,3 +491,36 @@ func (unavailable) Project(context.Context, convoy.ProjectID) (*catalog.Project,
 func (unavailable) Reload(context.Context, convoy.ProjectID) (*catalog.Project, error) {
 	return nil, convoy.E(convoy.Unavailable, "store away")
 }
+
+// TestLimitOfAChangedSubscription changes the limit of a subscription: its
+// endpoint and project are the versions they were, and the next try knows.
+func TestLimitOfAChangedSubscription(t *testing.T) {
+	t.Parallel()
+	var ts targets
+	project, e := &convoy.Project{Config: convoy.DefaultProjectConfig()}, endpointAt("https://endpoint.example")
+	limited := func(count int) []*catalog.Subscription {
+		return []*catalog.Subscription{{Subscription: &convoy.Subscription{ID: "S", RateLimit: convoy.RateLimitConfig{Count: count, Duration: 60}}}}
+	}
+	get := func(list []*catalog.Subscription) *target {
+		t.Helper()
+		target, err := ts.get(project, e, list...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return target
+	}
+	list := limited(1)
+	first := get(list)
+	if get(list) != first {
+		t.Error("worked out again without a change")
+	}
+	for _, count := range []int{2, 0} {
+		n := 0
+		if limits := get(limited(count)).rates.of("S"); len(limits) > 0 {
+			n = limits[0].Count
+		}
+		if n != count {
+			t.Errorf("limit %d, want %d", n, count)
+		}
+	}
+}

@@ -16,11 +16,12 @@ import (
 // target is what sending to an endpoint needs, worked out once per version of
 // its settings.
 type target struct {
-	// endpoint and project identify the version: the catalog's values never
-	// change, only pointers to them do.
-	endpoint *convoy.Endpoint
-	project  *convoy.Project
-	url      *url.URL
+	// endpoint, project and subscriptions identify the version: the catalog's
+	// values and lists never change, only pointers to them do.
+	endpoint      *convoy.Endpoint
+	project       *convoy.Project
+	subscriptions []*catalog.Subscription
+	url           *url.URL
 	// template says that the URL has placeholders: only an event that brings its
 	// own target can be sent.
 	template bool
@@ -56,14 +57,14 @@ func (ts *targets) get(project *convoy.Project, e *convoy.Endpoint, subscription
 	ts.mu.RLock()
 	t := ts.m[e.ID]
 	ts.mu.RUnlock()
-	if t != nil && t.endpoint == e && t.project == project {
+	if t != nil && t.endpoint == e && t.project == project && one(t.subscriptions, subscriptions) {
 		return t, nil
 	}
 	t, err := newTarget(project, e)
 	if err != nil {
 		return nil, err
 	}
-	t.rates = newRates(project, e, subscriptions)
+	t.subscriptions, t.rates = subscriptions, newRates(project, e, subscriptions)
 	if e.ClientCertificate.Cert != "" {
 		if t.transport, t.certEnd, err = ts.identities.get(e.ClientCertificate); err != nil {
 			return nil, err
@@ -82,6 +83,11 @@ func (ts *targets) get(project *convoy.Project, e *convoy.Endpoint, subscription
 	}
 	ts.m[e.ID] = t
 	return t, nil
+}
+
+// one reports whether two lists are the same in memory.
+func one(a, b []*catalog.Subscription) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 func newTarget(project *convoy.Project, e *convoy.Endpoint) (*target, error) {

@@ -13,6 +13,7 @@ import (
 	"convoy/internal/catalog"
 	"convoy/internal/filter"
 	"convoy/internal/id"
+	"convoy/internal/store"
 )
 
 // large is the source of one project with many endpoints, in memory.
@@ -26,19 +27,23 @@ func (l *large) Project(context.Context, convoy.ProjectID) (*convoy.Project, err
 	return l.project, nil
 }
 
-func (l *large) AllEndpoints(context.Context, convoy.ProjectID) ([]*convoy.Endpoint, error) {
+func (*large) SettingsChanges(context.Context, convoy.ProjectID, store.SettingsRevision) (store.SettingsChanges, error) {
+	return store.SettingsChanges{Complete: true}, nil
+}
+
+func (l *large) AllEndpoints(context.Context, convoy.ProjectID, ...convoy.EndpointID) ([]*convoy.Endpoint, error) {
 	return l.endpoints, nil
 }
 
-func (l *large) AllSubscriptions(context.Context, convoy.ProjectID) ([]*convoy.Subscription, error) {
+func (l *large) AllSubscriptions(context.Context, convoy.ProjectID, ...convoy.SubscriptionID) ([]*convoy.Subscription, error) {
 	return l.subscriptions, nil
 }
 
-func (*large) AllSources(context.Context, convoy.ProjectID) ([]*convoy.Source, error) {
+func (*large) AllSources(context.Context, convoy.ProjectID, ...convoy.SourceID) ([]*convoy.Source, error) {
 	return nil, nil
 }
 
-func (*large) NotedEventTypes(context.Context, convoy.ProjectID) ([]*convoy.EventType, error) {
+func (*large) NotedEventTypes(context.Context, convoy.ProjectID, ...convoy.EventTypeID) ([]*convoy.EventType, error) {
 	return nil, nil
 }
 

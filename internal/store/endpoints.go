@@ -133,9 +133,14 @@ func (s *Store) Endpoints(ctx context.Context, f EndpointFilter) (Paged[*convoy.
 }
 
 // AllEndpoints returns every endpoint of a project, oldest first, however many
-// there are: routing must know them all.
-func (s *Store) AllEndpoints(ctx context.Context, project convoy.ProjectID) ([]*convoy.Endpoint, error) {
-	rows, err := s.db.Query(ctx, `SELECT `+endpointCols+` FROM endpoints p WHERE p.project_id = $1 AND p.deleted_at = 0 ORDER BY p.id`, project)
+// there are: routing must know them all. With ids it returns those of them that
+// there are.
+func (s *Store) AllEndpoints(ctx context.Context, project convoy.ProjectID, ids ...convoy.EndpointID) ([]*convoy.Endpoint, error) {
+	var w where
+	w.add("p.project_id = ?", project)
+	w.add("p.deleted_at = 0")
+	addIn(&w, s.db.Dialect(), "p.id", ids)
+	rows, err := s.db.Query(ctx, `SELECT `+endpointCols+` FROM endpoints p`+w.String()+` ORDER BY p.id`, w.args...)
 	list, err := collect(rows, err, scanEndpoint)
 	if err != nil {
 		return nil, fmt.Errorf("endpoints: %w", err)

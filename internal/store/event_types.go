@@ -105,10 +105,15 @@ func (s *Store) EventTypes(ctx context.Context, project convoy.ProjectID) ([]*co
 }
 
 // NotedEventTypes returns the event types of a project that have a schema or are
-// deprecated, which publishing must know.
-func (s *Store) NotedEventTypes(ctx context.Context, project convoy.ProjectID) ([]*convoy.EventType, error) {
-	rows, err := s.db.Query(ctx, `SELECT `+eventTypeCols+` FROM event_types t
-		WHERE t.project_id = $1 AND (t.json_schema <> '' OR t.deprecated_at <> 0) ORDER BY t.id LIMIT $2`, project, 2*convoy.MaxEventTypes)
+// deprecated, which publishing must know. With ids it returns those of them that
+// do.
+func (s *Store) NotedEventTypes(ctx context.Context, project convoy.ProjectID, ids ...convoy.EventTypeID) ([]*convoy.EventType, error) {
+	var w where
+	w.add("t.project_id = ?", project)
+	w.add("(t.json_schema <> '' OR t.deprecated_at <> 0)")
+	addIn(&w, s.db.Dialect(), "t.id", ids)
+	limit := w.param(2 * convoy.MaxEventTypes)
+	rows, err := s.db.Query(ctx, `SELECT `+eventTypeCols+` FROM event_types t`+w.String()+` ORDER BY t.id LIMIT `+limit, w.args...)
 	list, err := collect(rows, err, scanEventType)
 	if err != nil {
 		return nil, fmt.Errorf("noted event types: %w", err)

@@ -48,6 +48,21 @@ func TestSchemas(t *testing.T) {
 	if len(liteIndexes) < 10 || !slices.Equal(liteIndexes, pgIndexes) {
 		t.Errorf("indexes differ:\n%s", difference(liteIndexes, pgIndexes))
 	}
+	// Every write of a setting is recorded.
+	watched := map[string]bool{}
+	for _, table := range texts(t, lite, `SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c
+		WHERE m.type = 'table' AND c.name IN ('project_id', 'organisation_id')`) {
+		watched[table] = len(texts(t, lite, `SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = $1`, table)) == 3
+		pgTriggers := texts(t, pg, `SELECT tgname FROM pg_trigger WHERE tgrelid = $1::regclass AND NOT tgisinternal AND tgdeferrable AND tginitdeferred`, table)
+		if watched[table] != (len(pgTriggers) == 1) {
+			t.Errorf("%s is watched by one engine only: %v", table, pgTriggers)
+		}
+	}
+	for _, table := range []string{"projects", "endpoints", "subscriptions", "sources", "event_types"} {
+		if !watched[table] {
+			t.Errorf("writes to %s are not recorded", table)
+		}
+	}
 	// Ids sort by byte: every id column says so, whatever the database's locale.
 	loose := texts(t, pg, `SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public'
 		AND (column_name = 'id' OR column_name LIKE '%\_id') AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'`)

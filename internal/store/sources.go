@@ -127,10 +127,14 @@ func (s *Store) Sources(ctx context.Context, f SourceFilter) (Paged[*convoy.Sour
 }
 
 // AllSources returns every source of a project, oldest first, however many
-// there are: what comes in must find its own.
-func (s *Store) AllSources(ctx context.Context, project convoy.ProjectID) ([]*convoy.Source, error) {
-	rows, err := s.db.Query(ctx, `SELECT `+sourceCols+` FROM sources s
-		WHERE s.project_id = $1 AND s.deleted_at = 0 ORDER BY s.id`, project)
+// there are: what comes in must find its own. With ids it returns those of them
+// that there are.
+func (s *Store) AllSources(ctx context.Context, project convoy.ProjectID, ids ...convoy.SourceID) ([]*convoy.Source, error) {
+	var w where
+	w.add("s.project_id = ?", project)
+	w.add("s.deleted_at = 0")
+	addIn(&w, s.db.Dialect(), "s.id", ids)
+	rows, err := s.db.Query(ctx, `SELECT `+sourceCols+` FROM sources s`+w.String()+` ORDER BY s.id`, w.args...)
 	list, err := collect(rows, err, scanSource)
 	if err != nil {
 		return nil, fmt.Errorf("sources: %w", err)

@@ -173,10 +173,14 @@ func (s *Store) Subscriptions(ctx context.Context, f SubscriptionFilter) (Paged[
 }
 
 // AllSubscriptions returns every subscription of a project, oldest first,
-// however many there are: routing must know them all.
-func (s *Store) AllSubscriptions(ctx context.Context, project convoy.ProjectID) ([]*convoy.Subscription, error) {
-	rows, err := s.db.Query(ctx, `SELECT `+subscriptionCols+` FROM subscriptions s
-		WHERE s.project_id = $1 AND s.deleted_at = 0 ORDER BY s.id`, project)
+// however many there are: routing must know them all. With ids it returns those
+// of them that there are.
+func (s *Store) AllSubscriptions(ctx context.Context, project convoy.ProjectID, ids ...convoy.SubscriptionID) ([]*convoy.Subscription, error) {
+	var w where
+	w.add("s.project_id = ?", project)
+	w.add("s.deleted_at = 0")
+	addIn(&w, s.db.Dialect(), "s.id", ids)
+	rows, err := s.db.Query(ctx, `SELECT `+subscriptionCols+` FROM subscriptions s`+w.String()+` ORDER BY s.id`, w.args...)
 	list, err := collect(rows, err, scanSubscription)
 	if err != nil {
 		return nil, fmt.Errorf("subscriptions: %w", err)

@@ -8,6 +8,7 @@ package urltemplate
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -238,6 +239,10 @@ func origin(u *url.URL) string {
 
 // Set is many templates, each with what it stands for. Its zero value is empty.
 type Set[T any] struct {
+	// Compare orders templates that fit equally well; with nil it is the order in
+	// which they were added. It is set before the first is.
+	Compare func(a, b T) int
+
 	byOrigin map[string][]entry[T]
 	n        int
 }
@@ -247,26 +252,58 @@ type entry[T any] struct {
 	value    T
 }
 
+// Clone returns a set that changes apart from s.
+func (s *Set[T]) Clone() Set[T] {
+	return Set[T]{Compare: s.Compare, byOrigin: maps.Clone(s.byOrigin), n: s.n} // Add and Remove replace lists
+}
+
 // Add adds a template. Not safe for concurrent use, as Match is.
 func (s *Set[T]) Add(t *Template, value T) {
 	if s.byOrigin == nil {
 		s.byOrigin = make(map[string][]entry[T])
 	}
-	list := s.byOrigin[t.origin]
-	list = append(list, entry[T]{t, value})
-	slices.SortStableFunc(list, func(a, b entry[T]) int {
-		return cmp.Or(cmp.Compare(a.template.holes, b.template.holes), cmp.Compare(b.template.literals, a.template.literals))
+	list, added := s.byOrigin[t.origin], entry[T]{t, value}
+	i, _ := slices.BinarySearchFunc(list, added, func(had, added entry[T]) int {
+		return cmp.Or(s.order(had, added), -1) // behind its equals
 	})
-	s.byOrigin[t.origin] = list
+	s.byOrigin[t.origin] = slices.Concat(list[:i], []entry[T]{added}, list[i:])
 	s.n++
+}
+
+// order puts first what fits best.
+func (s *Set[T]) order(a, b entry[T]) int {
+	c := cmp.Or(cmp.Compare(a.template.holes, b.template.holes), cmp.Compare(b.template.literals, a.template.literals))
+	if c == 0 && s.Compare != nil {
+		c = s.Compare(a.value, b.value)
+	}
+	return c
+}
+
+// Remove removes the values asked for that stand at the template's scheme, host
+// and port.
+func (s *Set[T]) Remove(t *Template, is func(T) bool) {
+	list := s.byOrigin[t.origin]
+	kept := make([]entry[T], 0, len(list))
+	for _, e := range list {
+		if !is(e.value) {
+			kept = append(kept, e)
+		}
+	}
+	s.n -= len(list) - len(kept)
+	switch {
+	case len(kept) > 0:
+		s.byOrigin[t.origin] = kept
+	case len(list) > 0:
+		delete(s.byOrigin, t.origin)
+	}
 }
 
 // Len is the number of templates.
 func (s *Set[T]) Len() int { return s.n }
 
 // Match returns the value of the template that fits a URL best: the one with
-// the fewest placeholders, then with the most text beside them, then the one
-// that was added first.
+// the fewest placeholders, then with the most text beside them, then the first
+// by Compare or addition.
 func (s *Set[T]) Match(raw string) (value T, ok bool) {
 	if s.n == 0 {
 		return value, false

@@ -103,6 +103,44 @@ func TestSetPrefersTheSpecific(t *testing.T) {
 	}
 }
 
+// TestSetChanges takes templates off a copy, and orders equals by value.
+func TestSetChanges(t *testing.T) {
+	t.Parallel()
+	s := Set[string]{Compare: strings.Compare}
+	add := func(s *Set[string], value, raw string) *Template {
+		t.Helper()
+		tmpl, err := Parse(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Add(tmpl, value)
+		return tmpl
+	}
+	add(&s, "b", "http://a/{x}/hook")
+	first := add(&s, "a", "http://a/{y}/hook")
+	add(&s, "c", "http://a/{z}/hook")
+	only := add(&s, "d", "http://d/{x}")
+	changed := s.Clone()
+	changed.Remove(first, func(v string) bool { return v == "a" })
+	changed.Remove(only, func(v string) bool { return v == "d" })
+	changed.Remove(only, func(v string) bool { return v == "d" }) // is gone
+	add(&changed, "e", "http://d/eu-{x}")
+	for _, tt := range []struct {
+		name, url, want string
+		s               *Set[string]
+	}{
+		{"the set", "http://a/1/hook", "a", &s}, {"the set", "http://d/eu-1", "d", &s},
+		{"its copy", "http://a/1/hook", "b", &changed}, {"its copy", "http://d/eu-1", "e", &changed}, {"its copy", "http://d/1", "", &changed},
+	} {
+		if got, _ := tt.s.Match(tt.url); got != tt.want {
+			t.Errorf("%s matches %s with %q, want %q", tt.name, tt.url, got, tt.want)
+		}
+	}
+	if s.Len() != 4 || changed.Len() != 3 {
+		t.Errorf("%d and %d templates, want 4 and 3", s.Len(), changed.Len())
+	}
+}
+
 // FuzzParse looks for templates that do not match themselves with their
 // placeholders filled in.
 func FuzzParse(f *testing.F) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"mime"
@@ -282,9 +283,24 @@ func (a *api) finish(x *exchange, r *http.Request, start time.Time) {
 	d := time.Since(start)
 	x.route.metrics.Observe(x.status, d)
 	a.logServed(x, r, d)
+	x.drain(r)
 	if p != nil && x.status < http.StatusInternalServerError {
 		panic(http.ErrAbortHandler) // the answer was begun: cut it off
 	}
+}
+
+// maxDrained is how much of a body that nobody wanted is read, in bytes, as
+// net/http does where the connection stays open.
+const maxDrained = 256 << 10
+
+// drain reads what the caller still sends where the connection is to be closed:
+// closing it with bytes unread resets it, and the answer may be lost. Of more
+// than [maxDrained] the server is told, which then closes slowly.
+func (x *exchange) drain(r *http.Request) {
+	if !r.Close || r.ContentLength == 0 || r.Header.Get("Expect") != "" {
+		return
+	}
+	_, _ = io.Copy(io.Discard, http.MaxBytesReader(x.ResponseWriter, r.Body, maxDrained)) // what is lost is not wanted
 }
 
 // logServed writes the request's line. Publishing has a line of its own in the

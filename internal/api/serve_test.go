@@ -261,3 +261,40 @@ func TestClassifyCancelled(t *testing.T) {
 		t.Errorf("unavailable: %+v", f)
 	}
 }
+
+// An answer that does not wait for the body arrives all the same, also when the
+// connection ends with it.
+func TestAnswersToUnreadBodies(t *testing.T) {
+	t.Parallel()
+	f := setup(t, openSQLite(t))
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, tc := range []struct {
+		path, key, contentType string
+		status                 int
+	}{
+		{"/events", f.key, jsonType[0], http.StatusRequestEntityTooLarge},
+		{"/events/batch", f.key, jsonType[0], http.StatusRequestEntityTooLarge},
+		{"/event-types", f.key, jsonType[0], http.StatusRequestEntityTooLarge},
+		{"/events", "nothing", jsonType[0], http.StatusUnauthorized},
+		{"/events", f.key, "text/plain", http.StatusUnsupportedMediaType},
+		{"/nothing", f.key, jsonType[0], http.StatusNotFound},
+	} {
+		body := strings.Repeat("a", 9<<20)
+		for range 10 {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.server.URL+"/api/v1/projects/"+string(f.project.ID)+tc.path, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+tc.key)
+			req.Header.Set("Content-Type", tc.contentType)
+			res, err := client.Do(req)
+			if err != nil {
+				t.Errorf("%s: want %d: %v", tc.path, tc.status, err)
+				continue
+			}
+			if err := res.Body.Close(); err != nil || res.StatusCode != tc.status {
+				t.Errorf("%s: %d, want %d (%v)", tc.path, res.StatusCode, tc.status, err)
+			}
+		}
+	}
+}

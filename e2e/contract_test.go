@@ -27,11 +27,6 @@ import (
 // missing are the operations of the contract that are not served yet. One that
 // is served must not be here.
 var missing = map[string]bool{
-	"POST /api/v1/projects/{projectID}/eventdeliveries/batchretry":      true,
-	"POST /api/v1/projects/{projectID}/eventdeliveries/forceresend":     true,
-	"POST /api/v1/projects/{projectID}/events/batchreplay":              true,
-	"GET /api/v1/projects/{projectID}/events/countbatchreplayevents":    true,
-	"PUT /api/v1/projects/{projectID}/events/{eventID}/replay":          true,
 	"GET /api/v1/projects/{projectID}/meta-events":                      true,
 	"GET /api/v1/projects/{projectID}/meta-events/{metaEventID}":        true,
 	"PUT /api/v1/projects/{projectID}/meta-events/{metaEventID}/resend": true,

@@ -36,7 +36,7 @@ var layers = []struct {
 	reason   string
 }{
 	{
-		"base", []string{"batch", "config", "filter", "function", "guard", "id", "oauth", "redisconn", "run", "schema", "sign", "telemetry", "urltemplate", "verify"},
+		"base", []string{"batch", "config", "filter", "function", "guard", "id", "meta", "oauth", "redisconn", "run", "schema", "sign", "telemetry", "urltemplate", "verify"},
 		true, "tools that know no engine and no role, so that everyone can use them",
 	},
 	{

@@ -105,14 +105,17 @@ type SignatureVersion struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// MetaEventConfig asks for webhooks about webhooks.
+// MetaEventConfig asks for meta events: webhooks about webhooks.
 type MetaEventConfig struct {
-	Enabled   bool     `json:"is_enabled"`
-	Type      string   `json:"type"`
+	Enabled bool `json:"is_enabled"`
+	// Type is [MetaHTTP]; empty before meta events were first asked for.
+	Type string `json:"type"`
+	// EventType are of [MetaEventTypes].
 	EventType []string `json:"event_type"`
 	URL       string   `json:"url"`
 	Secret    string   `json:"secret"`
-	PubSub    any      `json:"pub_sub"`
+	// PubSub is never set: other software has settings here.
+	PubSub *PubSub `json:"pub_sub"`
 }
 
 // CircuitBreakers are a project's breaker settings. Durations are in seconds

@@ -306,6 +306,8 @@ type Outcome struct {
 	Attempt *convoy.Attempt
 	// Payload, if not nil, replaces the delivery's own payload.
 	Payload *convoy.Payload
+	// Meta, if not nil, is the meta event that tells of it.
+	Meta *convoy.Job
 }
 
 var insertAttempts = sqldb.InsertBatch("attempts", "ON CONFLICT DO NOTHING",
@@ -332,13 +334,15 @@ var updateDeliveries = &sqldb.Batch{
 	Scalars: 2,
 }
 
-// Record writes outcomes and their attempts in one transaction.
+// Record writes outcomes, their attempts and their meta events in one
+// transaction. A meta event is stored when its outcome is.
 func (s *Store) Record(ctx context.Context, outcomes []Outcome) error {
 	if len(outcomes) == 0 {
 		return nil
 	}
 	attempts := make([]*convoy.Attempt, 0, len(outcomes))
 	var payloads []*convoy.Payload
+	telling := false
 	lo, hi := outcomes[0].Delivery.ID, outcomes[0].Delivery.ID
 	for i := range outcomes {
 		o := &outcomes[i]
@@ -349,6 +353,7 @@ func (s *Store) Record(ctx context.Context, outcomes []Outcome) error {
 		if o.Payload != nil {
 			payloads = append(payloads, o.Payload)
 		}
+		telling = telling || o.Meta != nil
 	}
 	update := updateDeliveries.Bind(len(outcomes), func(i int, w *sqldb.RowWriter) {
 		d := outcomes[i].Delivery
@@ -357,7 +362,14 @@ func (s *Store) Record(ctx context.Context, outcomes []Outcome) error {
 			Int(micros(d.PermitAt)).Text(d.HeldBy).
 			Text(string(d.ID)).Int(int64(outcomes[i].Before)).Int(int64(d.Resends))
 	})
-	if err := s.db.Apply(ctx, bindAttempts(attempts), bindPayloads(putPayloads, payloads), update.With(string(lo), string(hi))); err != nil {
+	writes := []sqldb.Bound{bindAttempts(attempts), bindPayloads(putPayloads, payloads), update.With(string(lo), string(hi))}
+	var err error
+	if telling {
+		err = s.recordTelling(ctx, outcomes, writes)
+	} else {
+		err = s.db.Apply(ctx, writes...)
+	}
+	if err != nil {
 		return fmt.Errorf("record outcomes: %w", err)
 	}
 	return nil

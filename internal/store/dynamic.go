@@ -23,6 +23,8 @@ type Dynamic struct {
 	// means all for a new one.
 	Types []string
 	Now   time.Time
+	// Meta are the meta events that tell of Endpoint, if it is made.
+	Meta []convoy.Job
 }
 
 // EnsureDynamic returns the endpoint that dynamic events go to. It has a
@@ -65,7 +67,10 @@ func (s *Store) dynamicEndpoint(ctx context.Context, tx sqldb.Tx, d Dynamic) (*c
 	case !errors.Is(err, sqldb.ErrNoRows):
 		return nil, err
 	}
-	return e, insertEndpoint(ctx, tx, e)
+	if err := insertEndpoint(ctx, tx, e); err != nil {
+		return nil, err
+	}
+	return e, insertMeta(ctx, tx, d.Meta)
 }
 
 func (s *Store) dynamicSubscription(ctx context.Context, tx sqldb.Tx, e *convoy.Endpoint, d Dynamic) error {

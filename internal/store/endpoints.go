@@ -41,17 +41,23 @@ func scanEndpoint(row sqldb.Row) (*convoy.Endpoint, error) {
 	return &e, nil
 }
 
-// CreateEndpoint stores a new endpoint.
-func (s *Store) CreateEndpoint(ctx context.Context, e *convoy.Endpoint) error {
-	if err := s.db.Write(ctx, func(tx sqldb.Tx) error { return insertEndpoint(ctx, tx, e) }); err != nil {
+// CreateEndpoint stores a new endpoint, and the meta events that tell of it.
+func (s *Store) CreateEndpoint(ctx context.Context, e *convoy.Endpoint, meta ...convoy.Job) error {
+	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
+		if err := insertEndpoint(ctx, tx, e); err != nil {
+			return err
+		}
+		return insertMeta(ctx, tx, meta)
+	})
+	if err != nil {
 		return fmt.Errorf("create endpoint: %w", err)
 	}
 	return nil
 }
 
-// CreateSubscribed stores new endpoints, each with a new subscription, all or
-// none.
-func (s *Store) CreateSubscribed(ctx context.Context, endpoints []*convoy.Endpoint, subscriptions []*convoy.Subscription) error {
+// CreateSubscribed stores new endpoints, each with a new subscription, and the
+// meta events that tell of them, all or none.
+func (s *Store) CreateSubscribed(ctx context.Context, endpoints []*convoy.Endpoint, subscriptions []*convoy.Subscription, meta ...convoy.Job) error {
 	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
 		for i, e := range endpoints {
 			if err := insertEndpoint(ctx, tx, e); err != nil {
@@ -61,7 +67,7 @@ func (s *Store) CreateSubscribed(ctx context.Context, endpoints []*convoy.Endpoi
 				return err
 			}
 		}
-		return nil
+		return insertMeta(ctx, tx, meta)
 	})
 	if err != nil {
 		return fmt.Errorf("create endpoints: %w", err)
@@ -148,15 +154,29 @@ func (s *Store) AllEndpoints(ctx context.Context, project convoy.ProjectID, ids 
 	return list, nil
 }
 
-// UpdateEndpoint writes an endpoint's settings. Its id and project stay, and so
+// UpdateEndpoint writes an endpoint's settings, and the meta events that tell of
+// that. Its id and project stay, and so
 // does its status, which only [Store.SetEndpointStatus] changes: a caller that
 // read the endpoint a moment ago must not switch it on again.
-func (s *Store) UpdateEndpoint(ctx context.Context, e *convoy.Endpoint) error {
-	c, err := credentials(e)
+func (s *Store) UpdateEndpoint(ctx context.Context, e *convoy.Endpoint, meta ...convoy.Job) error {
+	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
+		if err := updateEndpoint(ctx, tx, e); err != nil {
+			return err
+		}
+		return insertMeta(ctx, tx, meta)
+	})
 	if err != nil {
 		return fmt.Errorf("update endpoint: %w", err)
 	}
-	n, err := s.exec(ctx, `UPDATE endpoints SET owner_id = $1, url = $2, name = $3, description = $4, secrets = $5,
+	return nil
+}
+
+func updateEndpoint(ctx context.Context, tx sqldb.Tx, e *convoy.Endpoint) error {
+	c, err := credentials(e)
+	if err != nil {
+		return err
+	}
+	n, err := tx.Exec(ctx, `UPDATE endpoints SET owner_id = $1, url = $2, name = $3, description = $4, secrets = $5,
 			advanced_signatures = $6, slack_webhook_url = $7, teams_webhook_url = $8, support_email = $9, http_timeout = $10,
 			rate_limit = $11, rate_limit_duration = $12, content_type = $13, authentication = $14,
 			client_certificate = $15, updated_at = $16
@@ -164,10 +184,7 @@ func (s *Store) UpdateEndpoint(ctx context.Context, e *convoy.Endpoint) error {
 		e.OwnerID, e.URL, e.Name, e.Description, c.secrets, flag(e.AdvancedSignatures), e.SlackWebhookURL, e.TeamsWebhookURL,
 		e.SupportEmail, e.HTTPTimeout.Microseconds(), e.RateLimit, e.RateLimitDuration.Microseconds(), e.ContentType, c.auth, c.cert,
 		micros(e.UpdatedAt), e.ID, e.ProjectID)
-	if err := changed(n, err, endpointMissing); err != nil {
-		return fmt.Errorf("update endpoint: %w", err)
-	}
-	return nil
+	return changed(n, err, endpointMissing)
 }
 
 // Outcomes counts an endpoint's deliveries of a period by what has become of
@@ -214,9 +231,9 @@ func (s *Store) EndpointOutcomes(ctx context.Context, project convoy.ProjectID, 
 
 // SetEndpointStatus switches an endpoint and reports whether it had another
 // status before. An endpoint that becomes active gets its parked deliveries
-// back in the same transaction.
+// back in the same transaction. The meta events tell of the switch.
 func (s *Store) SetEndpointStatus(ctx context.Context, project convoy.ProjectID, id convoy.EndpointID,
-	status convoy.EndpointStatus, now time.Time,
+	status convoy.EndpointStatus, now time.Time, meta ...convoy.Job,
 ) (switched bool, err error) {
 	err = s.db.Write(ctx, func(tx sqldb.Tx) error {
 		var old convoy.EndpointStatus
@@ -231,9 +248,11 @@ func (s *Store) SetEndpointStatus(ctx context.Context, project convoy.ProjectID,
 			return err
 		}
 		if status == convoy.EndpointActive {
-			return resume(ctx, tx, id, now)
+			if err := resume(ctx, tx, id, now); err != nil {
+				return err
+			}
 		}
-		return nil
+		return insertMeta(ctx, tx, meta)
 	})
 	if err != nil {
 		return false, fmt.Errorf("endpoint status: %w", err)
@@ -253,8 +272,8 @@ func (s *Store) lockEndpoint(ctx context.Context, tx sqldb.Tx, project convoy.Pr
 const endpointDeleted = "endpoint was deleted"
 
 // DeleteEndpoint hides an endpoint, removes its subscriptions and discards its
-// waiting deliveries.
-func (s *Store) DeleteEndpoint(ctx context.Context, project convoy.ProjectID, id convoy.EndpointID, now time.Time) error {
+// waiting deliveries. The meta events tell of it.
+func (s *Store) DeleteEndpoint(ctx context.Context, project convoy.ProjectID, id convoy.EndpointID, now time.Time, meta ...convoy.Job) error {
 	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE endpoints SET deleted_at = $1, updated_at = $1 WHERE id = $2 AND project_id = $3 AND deleted_at = 0`,
 			micros(now), id, project)
@@ -280,8 +299,10 @@ func (s *Store) DeleteEndpoint(ctx context.Context, project convoy.ProjectID, id
 		if _, err := tx.Exec(ctx, discard+` AND claim_at > 0`+skip, endpointDeleted, micros(now), id); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, discard+` AND id >= $4`+skip, endpointDeleted, micros(now), id, mark)
-		return err
+		if _, err := tx.Exec(ctx, discard+` AND id >= $4`+skip, endpointDeleted, micros(now), id, mark); err != nil {
+			return err
+		}
+		return insertMeta(ctx, tx, meta)
 	})
 	if err != nil {
 		return fmt.Errorf("delete endpoint: %w", err)

@@ -316,13 +316,16 @@ func (s *Store) eventsByID(ctx context.Context, q sqldb.Querier, ids []convoy.Ev
 	return collect(rows, err, scanEvent)
 }
 
+// attemptSkew is what the clocks of two processes may differ by.
+const attemptSkew = time.Hour
+
 // Attempts returns the newest attempts of a delivery, oldest first.
 func (s *Store) Attempts(ctx context.Context, project convoy.ProjectID, delivery convoy.DeliveryID, limit int) ([]*convoy.Attempt, error) {
 	// The bound prunes partitions. An attempt is never older than its delivery,
-	// give or take what the clocks of two processes differ by.
+	// give or take the skew.
 	var from string
 	if made := id.Time(string(delivery)); !made.IsZero() {
-		from = id.Floor(made.Add(-time.Hour))
+		from = id.Floor(made.Add(-attemptSkew))
 	}
 	rows, err := s.db.Replica().Query(ctx, `SELECT `+attemptCols+` FROM attempts a
 		WHERE a.delivery_id = $1 AND a.id >= $2 AND a.project_id = $3 ORDER BY a.id DESC LIMIT $4`,

@@ -280,6 +280,9 @@ func (c *Catalog) load(ctx context.Context, project convoy.ProjectID, e *entry) 
 // refresh returns the project as it is now, given its last version, nil if there
 // is none; whole says to read all of it, and whether all has been read.
 func (c *Catalog) refresh(ctx context.Context, project convoy.ProjectID, before *Project, whole bool) (_ *Project, isWhole bool, err error) {
+	if owner, ok := project.MetaOf(); ok {
+		return c.refreshMeta(ctx, owner, before, whole)
+	}
 	if before != nil && !whole {
 		changes, err := c.src.SettingsChanges(ctx, project, before.revision)
 		switch {
@@ -354,15 +357,18 @@ func (c *Catalog) entry(project convoy.ProjectID) *entry {
 	return e
 }
 
+// invalidate is for a project and for that of its meta events.
 func (c *Catalog) invalidate(project convoy.ProjectID) {
 	c.mu.Lock()
-	e := c.projects[project]
+	entries := [...]*entry{c.projects[project], c.projects[project.Meta()]}
 	c.masks.changed()
 	c.mu.Unlock()
-	if e != nil {
-		e.mu.Lock()
-		e.changes++
-		e.mu.Unlock()
+	for _, e := range entries {
+		if e != nil {
+			e.mu.Lock()
+			e.changes++
+			e.mu.Unlock()
+		}
 	}
 }
 

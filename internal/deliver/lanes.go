@@ -18,6 +18,8 @@ type job struct {
 	// made says that its payload was made just now, and is not stored yet.
 	made  bool
 	bytes int
+	// project is the delivery's as the try found it; nil before.
+	project *convoy.Project
 }
 
 // lanes holds the jobs waiting in this process, a lane for each endpoint, and

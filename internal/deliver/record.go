@@ -53,6 +53,7 @@ func (d *Deliverer) write(ctx context.Context, items []done) error {
 		return err
 	}
 	d.settle(context.WithoutCancel(ctx), items)
+	d.told(context.WithoutCancel(ctx), items)
 	return nil
 }
 

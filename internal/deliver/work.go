@@ -26,6 +26,9 @@ func (d done) size() int {
 	if p := d.outcome.Payload; p != nil {
 		n += len(p.Data)
 	}
+	if m := d.outcome.Meta; m != nil {
+		n += m.Event.Size()
+	}
 	return n
 }
 
@@ -43,6 +46,7 @@ func (d *Deliverer) work(ctx context.Context) {
 		if !ok {
 			continue
 		}
+		tell(j, &out)
 		if err := d.records.Put(ctx, done{j, out}); err != nil {
 			d.cfg.Log.Warn("outcome not recorded, the delivery will be made again", "delivery_id", j.Delivery.ID, "err", err)
 		}
@@ -89,6 +93,7 @@ func (d *Deliverer) try(ctx context.Context, j *job, now time.Time) (store.Outco
 		d.again(ctx, j, now.Add(pauseAfterError))
 		return store.Outcome{}, false
 	}
+	j.project = view.Settings()
 	endpoint, ok := view.Endpoint(del.EndpointID)
 	if !ok {
 		// Another process may have made it a moment ago.

@@ -107,6 +107,8 @@ type Config struct {
 	// BatchRate is the most that a batch job processes in a second unless asked
 	// otherwise; [DefaultBatchRate] when 0.
 	BatchRate int
+	// Taker hastens meta events; optional.
+	Taker taker
 	// Ready are the checks of /readyz; optional.
 	Ready []Check
 	Log   *slog.Logger
@@ -253,6 +255,7 @@ func (a *api) register(h huma.API) error {
 	a.retryRoutes(r)
 	a.jobRoutes(r)
 	a.attemptRoutes(r)
+	a.metaEventRoutes(r)
 	a.sourceRoutes(r)
 	var err error
 	a.document, err = r.document()

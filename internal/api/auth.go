@@ -56,7 +56,7 @@ func (a *api) enter(ctx context.Context, x *exchange, urlProject string, want ri
 			return nil, errForbidden
 		}
 	}
-	if !id.Valid(string(project)) {
+	if _, hidden := project.MetaOf(); hidden || !id.Valid(string(project)) {
 		return nil, convoy.E(convoy.Invalid, "project not found")
 	}
 	p, err := a.Catalog.Project(ctx, project)

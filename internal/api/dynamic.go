@@ -10,6 +10,7 @@ import (
 	"convoy/internal/auth"
 	"convoy/internal/catalog"
 	"convoy/internal/id"
+	"convoy/internal/meta"
 	"convoy/internal/store"
 	"convoy/internal/urltemplate"
 )
@@ -71,6 +72,7 @@ func (a *api) ensureDynamic(ctx context.Context, p *convoy.Project, endpoint *co
 				return nil, invalid("url", "no endpoint of the project has a url with placeholders that stands for it")
 			}
 			want.Endpoint = newDynamicEndpoint(p, d, now)
+			want.Meta = meta.Endpoint(p, convoy.MetaEndpointCreated, want.Endpoint, now)
 		}
 	}
 	if err := a.Store.EnsureEventTypes(ctx, p.ID, d.types, now); err != nil {
@@ -81,6 +83,9 @@ func (a *api) ensureDynamic(ctx context.Context, p *convoy.Project, endpoint *co
 		return nil, refuse(err, "endpoint not found")
 	}
 	a.changed(ctx, p.ID)
+	if got == want.Endpoint { // and not one that somebody else has just made
+		a.hasten(ctx, want.Meta)
+	}
 	return got, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"convoy"
 	"convoy/internal/auth"
 	"convoy/internal/id"
+	"convoy/internal/meta"
 	"convoy/internal/sign"
 	"convoy/internal/store"
 	"convoy/internal/urltemplate"
@@ -104,10 +105,12 @@ func (a *api) createEndpoint(ctx context.Context, in *createEndpointInput) (*end
 	if err := a.ping(ctx, e.URL); err != nil {
 		return nil, err
 	}
-	if err := a.Store.CreateEndpoint(ctx, e); err != nil {
+	told := meta.Endpoint(p.Settings(), convoy.MetaEndpointCreated, e, now)
+	if err := a.Store.CreateEndpoint(ctx, e, told...); err != nil {
 		return nil, err
 	}
 	a.changed(ctx, e.ProjectID)
+	a.hasten(ctx, told)
 	created := viewEndpoint(e, x.version)
 	if e.Authentication.Type == "" {
 		created.Authentication = nil // null in this answer, {} in all others
@@ -210,57 +213,72 @@ func (a *api) updateEndpoint(ctx context.Context, in *updateEndpointInput) (*end
 		}
 	}
 	e.UpdatedAt = a.now()
-	if err := a.Store.UpdateEndpoint(ctx, e); err != nil {
-		return nil, refuse(err, "endpoint not found")
+	if err := a.saveEndpoint(ctx, p, e); err != nil {
+		return nil, err
 	}
-	a.changed(ctx, e.ProjectID)
 	return viewEndpoint(e, x.version), nil
 }
 
+// saveEndpoint writes an endpoint that has been changed, and says so.
+func (a *api) saveEndpoint(ctx context.Context, p *convoy.Project, e *convoy.Endpoint) error {
+	told := updated(p, e)
+	if err := a.Store.UpdateEndpoint(ctx, e, told...); err != nil {
+		return refuse(err, "endpoint not found")
+	}
+	a.changed(ctx, e.ProjectID)
+	a.hasten(ctx, told)
+	return nil
+}
+
 func (a *api) deleteEndpoint(ctx context.Context, in *EndpointPath) (none, error) {
-	e, _, err := a.find(ctx, in, manage)
+	e, p, err := a.find(ctx, in, manage)
 	if err != nil {
 		return nil, refuse(err, "endpoint not found")
 	}
-	if err := a.Store.DeleteEndpoint(ctx, e.ProjectID, e.ID, a.now()); err != nil {
+	now := a.now()
+	e.DeletedAt, e.UpdatedAt = now, now
+	told := meta.Endpoint(p, convoy.MetaEndpointDeleted, e, now)
+	if err := a.Store.DeleteEndpoint(ctx, e.ProjectID, e.ID, now, told...); err != nil {
 		return nil, refuse(err, "endpoint not found")
 	}
 	a.changed(ctx, e.ProjectID)
+	a.hasten(ctx, told)
 	return nil, nil
 }
 
 func (a *api) pauseEndpoint(ctx context.Context, in *EndpointPath) (*endpointView, error) {
-	e, _, err := a.find(ctx, in, manage)
+	e, p, err := a.find(ctx, in, manage)
 	if err != nil {
 		return nil, refuse(err, "failed to find endpoint")
 	}
 	switch e.Status {
 	case convoy.EndpointActive:
-		return a.switchEndpoint(ctx, e, convoy.EndpointPaused)
+		return a.switchEndpoint(ctx, p, e, convoy.EndpointPaused)
 	case convoy.EndpointPaused:
-		return a.switchEndpoint(ctx, e, convoy.EndpointActive)
+		return a.switchEndpoint(ctx, p, e, convoy.EndpointActive)
 	}
 	return nil, convoy.E(convoy.Invalid, "current endpoint status - "+string(e.Status)+", does not support pausing or unpausing")
 }
 
 func (a *api) activateEndpoint(ctx context.Context, in *EndpointPath) (*endpointView, error) {
-	e, _, err := a.find(ctx, in, manage)
+	e, p, err := a.find(ctx, in, manage)
 	if err != nil {
 		return nil, refuse(err, "failed to find endpoint")
 	}
 	if e.Status == convoy.EndpointActive {
 		return nil, convoy.E(convoy.Invalid, "current endpoint status - active, does not support activation")
 	}
-	return a.switchEndpoint(ctx, e, convoy.EndpointActive)
+	return a.switchEndpoint(ctx, p, e, convoy.EndpointActive)
 }
 
-func (a *api) switchEndpoint(ctx context.Context, e *convoy.Endpoint, status convoy.EndpointStatus) (*endpointView, error) {
-	now := a.now()
-	if _, err := a.Store.SetEndpointStatus(ctx, e.ProjectID, e.ID, status, now); err != nil {
+func (a *api) switchEndpoint(ctx context.Context, p *convoy.Project, e *convoy.Endpoint, status convoy.EndpointStatus) (*endpointView, error) {
+	e.Status, e.UpdatedAt = status, a.now()
+	told := updated(p, e)
+	if _, err := a.Store.SetEndpointStatus(ctx, e.ProjectID, e.ID, status, e.UpdatedAt, told...); err != nil {
 		return nil, refuse(err, "failed to find endpoint")
 	}
 	a.changed(ctx, e.ProjectID)
-	e.Status, e.UpdatedAt = status, now
+	a.hasten(ctx, told)
 	return viewEndpoint(e, exchangeOf(ctx).version), nil
 }
 
@@ -275,7 +293,7 @@ type expireSecretRequest struct {
 }
 
 func (a *api) expireSecret(ctx context.Context, in *expireSecretInput) (*endpointView, error) {
-	e, _, err := a.find(ctx, &in.EndpointPath, manage)
+	e, p, err := a.find(ctx, &in.EndpointPath, manage)
 	if err != nil {
 		return nil, refuse(err, "endpoint not found")
 	}
@@ -311,9 +329,8 @@ func (a *api) expireSecret(ctx context.Context, in *expireSecretInput) (*endpoin
 	secrets = append(secrets, convoy.Secret{ID: id.New(now), Value: value, CreatedAt: now, UpdatedAt: now})
 	e.Secrets = secrets
 	e.UpdatedAt = now
-	if err := a.Store.UpdateEndpoint(ctx, e); err != nil {
-		return nil, refuse(err, "endpoint not found")
+	if err := a.saveEndpoint(ctx, p, e); err != nil {
+		return nil, err
 	}
-	a.changed(ctx, e.ProjectID)
 	return viewEndpoint(e, newestVersion), nil // this answer never had versions
 }

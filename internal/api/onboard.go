@@ -18,6 +18,7 @@ import (
 	"convoy/internal/auth"
 	"convoy/internal/filter"
 	"convoy/internal/id"
+	"convoy/internal/meta"
 )
 
 const (
@@ -310,6 +311,7 @@ func (a *api) createItems(ctx context.Context, p *convoy.Project, items []onboar
 		now           = a.now()
 		endpoints     []*convoy.Endpoint
 		subscriptions []*convoy.Subscription
+		told          []convoy.Job
 	)
 	for i := range items {
 		it := &items[i]
@@ -331,6 +333,11 @@ func (a *api) createItems(ctx context.Context, p *convoy.Project, items []onboar
 		}
 		s.Filters = filter.ForTypes(s.ID, []string{eventType}, nil, now)
 		endpoints, subscriptions = append(endpoints, e), append(subscriptions, s)
+		told = append(told, meta.Endpoint(p, convoy.MetaEndpointCreated, e, now)...)
 	}
-	return a.Store.CreateSubscribed(ctx, endpoints, subscriptions)
+	if err := a.Store.CreateSubscribed(ctx, endpoints, subscriptions, told...); err != nil {
+		return err
+	}
+	a.hasten(ctx, told)
+	return nil
 }

@@ -60,10 +60,6 @@ type signatureVersionRequest struct {
 	Encoding string `json:"encoding" enum:"hex,base64"`
 }
 
-type metaEventRequest struct {
-	Enabled bool `json:"is_enabled"`
-}
-
 var hashes = []string{
 	"MD5", "SHA1", "SHA224", "SHA256", "SHA384", "SHA512", "SHA3_224", "SHA3_256", "SHA3_384", "SHA3_512", "SHA512_224", "SHA512_256",
 }
@@ -111,9 +107,6 @@ func (q *configRequest) apply(c *convoy.ProjectConfig, typ convoy.ProjectType, n
 	}
 	if h := q.RequestIDHeader; h != nil {
 		c.RequestIDHeader = requestIDHeader(*h, typ, found)
-	}
-	if q.MetaEvent != nil && q.MetaEvent.Enabled {
-		found.add("meta_event", textUnsupported)
 	}
 	if b := q.CircuitBreaker; b != nil {
 		checkMost(found, "failure_threshold", b.FailureThreshold, 100)

@@ -48,6 +48,7 @@ func viewProject(p *convoy.Project) projectView {
 	if config.MetaEvent.EventType == nil {
 		config.MetaEvent.EventType = []string{}
 	}
+	config.MetaEvent.PubSub = &convoy.PubSub{}
 	config.EventTypeValidation = cmp.Or(config.EventTypeValidation, convoy.ValidationOff)
 	return projectView{
 		UID: p.ID, Name: p.Name, LogoURL: p.LogoURL, OrganisationID: p.OrganisationID, Type: p.Type, Config: config,
@@ -202,7 +203,7 @@ func (a *api) createProject(ctx context.Context, in *createProjectInput) (create
 	if p.Type != convoy.Outgoing && p.Type != convoy.Incoming {
 		return none, invalid("type", "please provide a project type, incoming or outgoing")
 	}
-	if err := a.applyProject(p, &req, now); err != nil {
+	if err := a.applyProject(ctx, p, &req, now); err != nil {
 		return none, err
 	}
 	token, key := auth.NewKey(now)
@@ -216,17 +217,21 @@ func (a *api) createProject(ctx context.Context, in *createProjectInput) (create
 		a.Log.WarnContext(ctx, "other processes were not told of a new key", "err", err)
 	}
 	x.project = p.ID
+	created := viewProject(p)
+	if m := &created.Config.MetaEvent; !m.Enabled {
+		m.EventType, m.PubSub = nil, nil // null in this answer alone
+	}
 	return createdProject{
 		Key: keyView{
 			Name: key.Name, Role: key.Role, Type: key.Type, ExpiresAt: nullTime(key.ExpiresAt),
 			Key: token, UID: key.ID, CreatedAt: key.CreatedAt,
 		},
-		Project: viewProject(p),
+		Project: created,
 	}, nil
 }
 
 // applyProject checks a request and applies it.
-func (a *api) applyProject(p *convoy.Project, req *projectRequest, now time.Time) error {
+func (a *api) applyProject(ctx context.Context, p *convoy.Project, req *projectRequest, now time.Time) error {
 	var found problems
 	found.required("name", req.Name, maxName, textName)
 	logo := p.LogoURL
@@ -238,10 +243,18 @@ func (a *api) applyProject(p *convoy.Project, req *projectRequest, now time.Time
 	config := p.Config
 	if req.Config != nil {
 		req.Config.apply(&config, p.Type, now, &found)
+		if m := req.Config.MetaEvent; m != nil {
+			m.apply(&config, a.Guard, &found)
+		}
 	}
 	nameVersions(&config, now)
 	if err := found.err(); err != nil {
 		return err
+	}
+	if m, old := config.MetaEvent, p.Config.MetaEvent; m.Enabled && (m.URL != old.URL || !old.Enabled) {
+		if err := a.ping(ctx, m.URL); err != nil {
+			return err
+		}
 	}
 	p.Name, p.LogoURL, p.Config, p.UpdatedAt = req.Name, logo, config, now
 	return nil
@@ -274,7 +287,7 @@ func (a *api) updateProject(ctx context.Context, in *updateProjectInput) (projec
 		return projectView{}, refuse(err, "project not found")
 	}
 	disabling := p.Config.DisableEndpoint
-	if err := a.applyProject(p, &req, a.now()); err != nil {
+	if err := a.applyProject(ctx, p, &req, a.now()); err != nil {
 		return projectView{}, err
 	}
 	if err := a.Store.UpdateProject(ctx, p); err != nil {
@@ -282,7 +295,7 @@ func (a *api) updateProject(ctx context.Context, in *updateProjectInput) (projec
 	}
 	defer a.changed(ctx, p.ID)
 	if disabling && !p.Config.DisableEndpoint {
-		if err := a.reactivate(ctx, p.ID); err != nil {
+		if err := a.reactivate(ctx, p); err != nil {
 			return projectView{}, err
 		}
 	}
@@ -291,8 +304,8 @@ func (a *api) updateProject(ctx context.Context, in *updateProjectInput) (projec
 
 // reactivate switches on what was switched off for failing, because the project
 // no longer wants that.
-func (a *api) reactivate(ctx context.Context, project convoy.ProjectID) error {
-	list, err := a.Store.AllEndpoints(ctx, project)
+func (a *api) reactivate(ctx context.Context, p *convoy.Project) error {
+	list, err := a.Store.AllEndpoints(ctx, p.ID)
 	if err != nil {
 		return err
 	}
@@ -300,10 +313,13 @@ func (a *api) reactivate(ctx context.Context, project convoy.ProjectID) error {
 		if e.Status != convoy.EndpointInactive {
 			continue
 		}
-		_, err := a.Store.SetEndpointStatus(ctx, project, e.ID, convoy.EndpointActive, a.now())
+		e.Status, e.UpdatedAt = convoy.EndpointActive, a.now()
+		told := updated(p, e)
+		_, err := a.Store.SetEndpointStatus(ctx, p.ID, e.ID, e.Status, e.UpdatedAt, told...)
 		if err != nil && !convoy.IsNotFound(err) { // deleted meanwhile is fine
 			return err
 		}
+		a.hasten(ctx, told)
 	}
 	return nil
 }

@@ -126,7 +126,6 @@ func TestProjectRefuses(t *testing.T) {
 		config(`"signature":{"header":"a","versions":[{"hash":"MD5","encoding":"x"}]}`):                  "encoding:unsupported encoding, must be hex or base64",
 		config(`"signature":{"header":"a","versions":[{"uid":"\u0000","hash":"MD5","encoding":"hex"}]}`): "uid:must not contain NUL characters",
 		config(`"request_id_header":"a b"`):                                                              "request_id_header:request_id_header must be a valid HTTP header token",
-		config(`"meta_event":{"is_enabled":true,"url":"x"}`):                                             "meta_event:is not supported yet",
 		config(`"circuit_breaker":{"failure_threshold":101}`):                                            "failure_threshold:must be from 0 to 100",
 	} {
 		f.want(call{method: "PUT", body: body}, 400, message)

@@ -148,6 +148,7 @@ func (w *world) foreign() map[string]string {
 		"projectID": string(r.project.ID), "endpointID": string(e), "subscriptionID": s, "filterID": r.firstFilter(s),
 		"portalLinkID": r.portal(rivalMark), "eventTypeId": r.eventType(rivalMark), "sourceID": r.sourceID(rivalMark), "eventID": string(h.event.ID),
 		"eventDeliveryID": string(h.deliveries[0].ID), "deliveryAttemptID": string(attempt.ID), "jobID": r.jobIn(convoy.BatchRunning),
+		"metaEventID": r.metaEvent(rivalMark),
 	}
 }
 
@@ -157,7 +158,9 @@ const (
 		"ssl":{"enforce_secure_endpoints":false},"ratelimit":{"count":1000,"duration":60},
 		"strategy":{"type":"exponential","duration":10,"retry_count":5},
 		"signature":{"header":"X-Shop-Signature","versions":[{"uid":"","hash":"SHA512","encoding":"hex"}]},
-		"request_id_header":"X-Convoy-Idempotency-Key","meta_event":{"is_enabled":false},
+		"request_id_header":"X-Convoy-Idempotency-Key","meta_event":{"is_enabled":true,"type":"http",
+			"event_type":["endpoint.created","endpoint.updated","endpoint.deleted","eventdelivery.success","eventdelivery.failed"],
+			"url":"https://ops.example.com/convoy","secret":"a secret of yours"},
 		"circuit_breaker":{"sample_rate":30,"error_timeout":30,"failure_threshold":70,"success_threshold":5,"observability_window":5,
 			"minimum_request_count":10,"consecutive_failure_threshold":10}}`
 	sampleConditions = `"headers":{},"body":{"amount":{"$gte":100}},"query":{},"path":{}`
@@ -268,6 +271,7 @@ func oneEvent(w *world) string {
 	h, _ := w.tried(w.endpoint(w.name("endpoint")))
 	return string(h.event.ID)
 }
+func oneMetaEvent(w *world) string   { return w.metaEvent(w.name("endpoint")) }
 func ofOrganisation(w *world) string { return "orgID=" + string(w.org.ID) }
 
 // jobIn is the id of a batch job in a state.
@@ -445,6 +449,10 @@ var samples = map[string]func(w *world) specimen{
 		h, attempt := w.tried(w.endpoint(w.name("endpoint")))
 		return specimen{path: map[string]string{"eventDeliveryID": string(h.deliveries[0].ID), "deliveryAttemptID": string(attempt.ID)}}
 	},
+
+	"GetMetaEventsPaged": listed(oneMetaEvent, samplePage+"&"+sampleDates),
+	"GetMetaEvent":       one("metaEventID", oneMetaEvent),
+	"ResendMetaEvent":    one("metaEventID", oneMetaEvent),
 }
 
 // operationCall is an operation of the document with a request for it.

@@ -10,6 +10,7 @@ import (
 	"convoy"
 	"convoy/internal/catalog"
 	"convoy/internal/deliver"
+	"convoy/internal/meta"
 	"convoy/internal/oauth"
 	"convoy/internal/route"
 	"convoy/internal/store"
@@ -38,13 +39,35 @@ func (t timeouts) Timeout(ctx context.Context, project convoy.ProjectID, endpoin
 type disabler struct {
 	store   *store.Store
 	catalog *catalog.Catalog
+	push    pusher
 }
 
 func (d disabler) Disable(ctx context.Context, project convoy.ProjectID, endpoint convoy.EndpointID) error {
-	if _, err := d.store.SetEndpointStatus(ctx, project, endpoint, convoy.EndpointInactive, time.Now()); err != nil {
+	now := time.Now()
+	told, err := d.tell(ctx, project, endpoint, now)
+	if err != nil {
 		return err
 	}
+	if _, err := d.store.SetEndpointStatus(ctx, project, endpoint, convoy.EndpointInactive, now, told...); err != nil {
+		return err
+	}
+	d.push.Take(ctx, told)
 	return d.catalog.Changed(ctx, project)
+}
+
+// tell makes the meta event of an endpoint that is switched off.
+func (d disabler) tell(ctx context.Context, project convoy.ProjectID, endpoint convoy.EndpointID, now time.Time) ([]convoy.Job, error) {
+	view, err := d.catalog.Project(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	e, ok := view.Endpoint(endpoint)
+	if !ok || e.Status == convoy.EndpointInactive {
+		return nil, nil
+	}
+	after := *e
+	after.Status, after.UpdatedAt = convoy.EndpointInactive, now
+	return meta.Endpoint(view.Settings(), convoy.MetaEndpointUpdated, &after, now), nil
 }
 
 // pinger asks https endpoints for a sign of life when they are saved; nil when

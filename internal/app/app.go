@@ -107,7 +107,7 @@ func (p *process) run(ctx context.Context) error {
 	defer p.tried.Close()
 	p.stages = append(p.stages, e.stages...)
 
-	push := pusher{queue: e.queue, log: p.log("intake")}
+	push := p.pusher("intake")
 	var taker intake.Taker = push
 	router := routerOf(p)
 	if p.parts.deliver {
@@ -165,7 +165,7 @@ func (p *process) makeDeliverer(router *route.Router) error {
 	})
 	p.deliverer = deliver.New(deliver.Config{
 		Store: p.engines.store, Projects: p.catalog, Queue: p.engines.queue,
-		Disabler:  disabler{p.engines.store, p.catalog},
+		Disabler:  disabler{p.engines.store, p.catalog, p.pusher("deliver")},
 		Functions: router,
 		Transport: transport, Showing: deliver.Showing(transport), Tokens: p.tokens(roots),
 		Limiter:      p.engines.limiter,
@@ -265,7 +265,7 @@ func (p *process) handler(cfg intake.Config, persister *intake.Persister) (http.
 	h, err := api.New(api.Config{
 		IngestRate: p.rate("instance-ingest", p.Config.IngestRate), APIRate: p.rate("http-api", p.Config.APIRate),
 		Store: p.engines.store, Catalog: p.catalog, Publisher: p.publisher(cfg, persister), Guard: p.guard,
-		Replayer: persister, Jobs: jobs{p.engines, p.log("api")}, BatchRate: p.Config.Batch.Rate,
+		Replayer: persister, Jobs: jobs{p.engines, p.log("api")}, BatchRate: p.Config.Batch.Rate, Taker: p.pusher("api"),
 		Ping: p.pinger(), Tokens: p.apiTokens(), Functions: p.tried, Transformer: p.functions, PublicURL: p.Config.PublicURL(), Ready: checks, Log: p.log("api"), Metrics: p.metrics, Version: p.Version,
 		APIVersion: p.Config.APIVersion, RootPath: p.Config.RootPath, MaxBody: p.Config.Server.HTTP.MaxBodySize,
 	})
@@ -292,6 +292,10 @@ func (p *process) rate(name string, perSecond int) api.Rate {
 type pusher struct {
 	queue queue.Queue
 	log   *slog.Logger
+}
+
+func (p *process) pusher(service string) pusher {
+	return pusher{queue: p.engines.queue, log: p.log(service)}
 }
 
 // pushTimeout bounds a push; what it misses the store offers again.

@@ -95,7 +95,7 @@ func (p *Policy) checkHost(host string) error {
 
 func (p *Policy) checkLiteral(addr netip.Addr) error {
 	if err := p.Allowed(addr); err != nil {
-		return convoy.Wrap(convoy.Invalid, err.Error(), ErrDenied)
+		return convoy.Wrap(convoy.Invalid, err.Error(), err)
 	}
 	return nil
 }

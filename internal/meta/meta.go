@@ -96,7 +96,7 @@ func Delivery(p *convoy.Project, d *convoy.Delivery, e *convoy.Event, a *convoy.
 		}
 	}
 	at := d.UpdatedAt
-	told := id.Derive(at, eventType, string(d.ID), strconv.Itoa(d.Trials))
+	told := id.Derive(at, eventType, string(d.ID), strconv.Itoa(d.Resends), strconv.Itoa(d.Trials))
 	j := job(p, content{eventType, data}, told, at)
 	return &j
 }

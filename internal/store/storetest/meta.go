@@ -92,6 +92,19 @@ func metaOutcomes(t *testing.T, f *Fixture) {
 	if n := len(f.told(t, p)); n != 3 {
 		t.Errorf("%d meta events after the third ended, want 3", n)
 	}
+	// A process that slept through a resend comes with the end of before it.
+	resent, err := f.S.Resend(ctx, p.ID, second.Delivery.ID, f.Now)
+	ok(t, err)
+	stale := f.ending(p, ds[1], convoy.DeliverySuccess)
+	stale.Delivery.UpdatedAt = f.Now.Add(time.Hour)
+	ok(t, f.S.Record(ctx, []store.Outcome{stale}))
+	if n := len(f.told(t, p)); n != 3 {
+		t.Errorf("%d meta events after an end of before a resend, want 3", n)
+	}
+	ok(t, f.S.Record(ctx, []store.Outcome{f.ending(p, resent, convoy.DeliveryFailure)}))
+	if n := len(f.told(t, p)); n != 4 {
+		t.Errorf("%d meta events after a resent delivery failed again, want 4", n)
+	}
 	if list := f.told(t, f.telling(t)); len(list) != 0 {
 		t.Errorf("another project has %d meta events", len(list))
 	}

@@ -14,7 +14,7 @@ var contractForms = map[string]string{
 		"signature":{"header":"text","versions":[{"uid":"id","hash":"text","encoding":"text","created_at":"time"}]},
 		"request_id_header":"text","meta_event":"@metaConfig","circuit_breaker":"@breaker",
 		"event_type_validation":"text"}`,
-	"metaConfig": `{"is_enabled":"bool","type":"string","event_type":"strings","url":"string","secret":"string","pub_sub":"object|null"}`,
+	"metaConfig": `{"is_enabled":"bool","type":"string","event_type":"strings|null","url":"string","secret":"string","pub_sub":"object|null"}`,
 	"breaker": `{"sample_rate":"int","error_timeout":"int","failure_threshold":"int","success_threshold":"int",
 		"observability_window":"int","minimum_request_count":"int","consecutive_failure_threshold":"int"}`,
 	"newProject": `{"api_key":{"name":"text","role":{"type":"=project_admin","project":"id"},"key_type":"=","expires_at":null,

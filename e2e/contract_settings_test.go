@@ -74,21 +74,12 @@ func projectCalls() []contractCall {
 		{method: "GET", path: "", status: 200, message: "Project fetched successfully", data: `"@project"`, show: all(
 			be("config.multiple_endpoint_subscriptions", `true`), be("config.add_event_id_trace_headers", `true`),
 			be("config.ratelimit", `{"count":1000,"duration":60}`), be("config.meta_event.event_type", `[]`),
-			be("config.meta_event.pub_sub", metaPubSub()), be("config.circuit_breaker", `"@breaker"`))},
+			be("config.meta_event.pub_sub", `"object"`), be("config.circuit_breaker", `"@breaker"`))},
 		{method: "PUT", path: "", body: `{"name":"default","config":{"strategy":{"type":"never","duration":1,"retry_count":1}}}`, status: 400, message: "~unsupported strategy type"},
 		{method: "PUT", path: "", body: `{"name":"default","config":{"sync_dynamic_event_ack":true}}`, status: 400, message: "~"},
 		{method: "PUT", path: "", body: `{"name":"default","config":{"search_policy":"a while"}}`, status: 400, message: "~search_policy"},
 		{method: "PUT", path: "", body: `{}`, status: 400, message: "~name"},
 	}
-}
-
-// metaPubSub is what reads show of a setting that has no use: an object, once
-// there are meta events (section 10).
-func metaPubSub() string {
-	if missing["GET /api/v1/projects/{projectID}/meta-events"] {
-		return `null`
-	}
-	return `"object"`
 }
 
 // Section 3.2.

@@ -210,9 +210,19 @@ func onboardCalls() []contractCall {
 
 // Section 3.10.
 func metaCalls() []contractCall {
-	const one = "/meta-events/{metaEventID}"
+	const (
+		one      = "/meta-events/{metaEventID}"
+		settings = `{"name":"default","config":{"meta_event":{"is_enabled":true,"event_type":["endpoint.created"],"url":"<receiver>/fails"}}}`
+	)
 	return []contractCall{
-		{method: "GET", path: "/meta-events", status: 200, message: "Meta events fetched successfully", data: paged("@metaEvent"), soon: true, keep: map[string]string{"metaEventID": "content.0.uid"}},
+		{method: "PUT", path: "", body: `{"name":"default","config":{"meta_event":{"is_enabled":true}}}`, status: 400, message: "please provide the endpoint url"},
+		{method: "PUT", path: "", body: settings, status: 202, message: "Project updated successfully", data: `"@project"`, show: all(
+			be("config.meta_event.type", `"=http"`), be("config.meta_event.event_type", `["=endpoint.created"]`), be("config.meta_event.secret", `"text"`))},
+		{method: "GET", path: "/meta-events", status: 200, message: "Meta events fetched successfully",
+			data: `{"content":[],"pagination":{"per_page":20,"has_next_page":false,"has_prev_page":false,"prev_page_cursor":"=","next_page_cursor":"="}}`},
+		{method: "POST", path: "/endpoints", body: `{"url":"<receiver>/told","name":"told"}`, status: 201, message: "Endpoint created successfully", data: `"@endpoint"`},
+		{method: "GET", path: "/meta-events", status: 200, message: "Meta events fetched successfully", data: paged("@metaEvent"), soon: true, keep: map[string]string{"metaEventID": "content.0.uid"},
+			show: all(count(1), be("content.0.status", `"=Failure"`), be("content.0.event_type", `"=endpoint.created"`), be("content.0.attempt", `"@metaAttempt"`))},
 		{method: "GET", path: one, status: 200, message: "Meta event fetched successfully", data: `"@metaEvent"`},
 		{method: "GET", path: one, with: map[string]string{"metaEventID": anID}, status: 404, message: "meta event not found"},
 		{method: "PUT", path: one + "/resend", status: 200, message: "Meta event processed for retry successfully", data: `"@metaEvent"`},

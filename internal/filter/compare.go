@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -225,6 +226,9 @@ const exact = 15
 // compareNumbers compares decimal numbers exactly, however long: a float64 has
 // no integers beyond 2^53.
 func compareNumbers(a, b string) int {
+	if whole(a) && whole(b) { // the usual case
+		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+	}
 	if len(a) <= exact && len(b) <= exact {
 		x, errX := strconv.ParseFloat(a, 64)
 		y, errY := strconv.ParseFloat(b, 64)
@@ -239,6 +243,16 @@ func compareNumbers(a, b string) int {
 		}
 	}
 	return parseDecimal(a).compare(parseDecimal(b))
+}
+
+// whole reports whether a number is nothing but digits, the first no zero.
+func whole(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != "" && s[0] != '0'
 }
 
 // decimal is sign × 0.digits × 10^exponent; digits neither begin nor end with a

@@ -18,12 +18,49 @@ type Document struct {
 	rawQuery string
 	rawPath  string
 
-	bodyRead, headersRead, queryRead, pathRead bool
-	bodyIs, headersAre, queryIs, pathIs        gjson.Result
+	bodyIs, headersAre, queryIs, pathIs part
 
 	// left is what the match under way may still do; see [maxWork].
 	left int
+	// matches counts the programs that have been matched. The second is where
+	// remembering begins to pay.
+	matches int
 }
+
+// part is one part of an event.
+type part struct {
+	read bool
+	root gjson.Result
+	// text says that it comes from a request's text, where a number is its digits
+	// and a repeated name an array.
+	text bool
+	// places are where paths lead, for programs that ask for the same fields; nil
+	// for a path that leads to too much.
+	places map[string]*place
+}
+
+// place is where a path leads.
+type place struct {
+	values []reached
+	// cost is what it takes to look everywhere.
+	cost int
+}
+
+// reached is a value, and what it takes to come to it.
+type reached struct {
+	value gjson.Result
+	cost  int
+}
+
+// Bounds of what is remembered.
+const (
+	// maxPlaces bounds the paths of a part.
+	maxPlaces = 256
+	// maxReached bounds the values of a path.
+	maxReached = 16
+	// maxPlaceWork bounds the search: a millisecond.
+	maxPlaceWork = 1 << 20
+)
 
 // maxWork bounds one match: about a second, if a filter and a document are made
 // for each other. It counts what is done and not the time it takes, so that a
@@ -49,14 +86,15 @@ func NewDocument(body []byte, headers map[string][]string, rawQuery, path string
 	return &Document{body: body, headers: headers, rawQuery: rawQuery, rawPath: path}
 }
 
-func (d *Document) bodyValue() gjson.Result {
-	if !d.bodyRead {
-		d.bodyRead = true
+func (d *Document) bodyPart() *part {
+	p := &d.bodyIs
+	if !p.read {
+		p.read = true
 		if valid(d.body) { // gjson reads on in what is not
-			d.bodyIs = gjson.ParseBytes(d.body)
+			p.root = gjson.ParseBytes(d.body)
 		}
 	}
-	return d.bodyIs
+	return p
 }
 
 // maxNested is up to how many brackets gjson checks a document: it recurses, where
@@ -70,39 +108,39 @@ func valid(body []byte) bool {
 	return gjson.ValidBytes(body)
 }
 
-// headerValue is an object of lower-case names, with a string or, for a header
+// headerPart is an object of lower-case names, with a string or, for a header
 // that is repeated, an array of strings.
-func (d *Document) headerValue() gjson.Result {
-	if !d.headersRead {
-		d.headersRead = true
+func (d *Document) headerPart() *part {
+	p := &d.headersAre
+	if !p.read {
 		lower := make(map[string][]string, len(d.headers))
 		for name, values := range d.headers {
 			name = strings.ToLower(name)
 			lower[name] = append(lower[name], values...)
 		}
-		d.headersAre = texts(lower)
+		*p = part{read: true, text: true, root: texts(lower)}
 	}
-	return d.headersAre
+	return p
 }
 
-func (d *Document) queryValue() gjson.Result {
-	if !d.queryRead {
-		d.queryRead = true
+func (d *Document) queryPart() *part {
+	p := &d.queryIs
+	if !p.read {
 		values, err := url.ParseQuery(d.rawQuery)
 		if err != nil && values == nil {
 			values = url.Values{}
 		}
-		d.queryIs = texts(values)
+		*p = part{read: true, text: true, root: texts(values)}
 	}
-	return d.queryIs
+	return p
 }
 
-func (d *Document) pathValue() gjson.Result {
-	if !d.pathRead {
-		d.pathRead = true
-		d.pathIs = texts(map[string][]string{"path": {d.rawPath}})
+func (d *Document) pathPart() *part {
+	p := &d.pathIs
+	if !p.read {
+		*p = part{read: true, text: true, root: texts(map[string][]string{"path": {d.rawPath}})}
 	}
-	return d.pathIs
+	return p
 }
 
 // texts is the object of names and their values.
@@ -126,28 +164,27 @@ func texts(m map[string][]string) gjson.Result {
 	return gjson.ParseBytes(b.Bytes())
 }
 
-// all reports whether a value meets all conditions. text says that it comes from
-// a request's text, where a number is its digits and a repeated name an array.
-func (d *Document) all(nodes []node, root gjson.Result, text bool) bool {
+// all reports whether a part meets all conditions.
+func (d *Document) all(nodes []node, p *part) bool {
 	for i := range nodes {
-		if !d.met(&nodes[i], root, text) {
+		if !d.met(&nodes[i], p) {
 			return false
 		}
 	}
 	return true
 }
 
-func (d *Document) met(n *node, root gjson.Result, text bool) bool {
+func (d *Document) met(n *node, p *part) bool {
 	if n.or != nil {
 		for _, alternative := range n.or {
-			if d.all(alternative, root, text) {
+			if d.all(alternative, p) {
 				return true
 			}
 		}
 		return false
 	}
-	q := question{operators: n.operators, text: text, document: d}
-	if q.ask(root, n.path) {
+	q := question{operators: n.operators, text: p.text, document: d}
+	if q.reach(p, n.path) {
 		return true
 	}
 	return !q.found && q.satisfiedByNothing()
@@ -159,6 +196,56 @@ type question struct {
 	text      bool
 	found     bool
 	document  *Document
+	// into, if not nil, has the question only note what is at the path.
+	into *place
+}
+
+// reach asks the values at a path of a part, in order. What has been found
+// before is not looked for again, but costs the same: whether a match does too
+// much must not depend on those before it.
+func (q *question) reach(p *part, path string) (met bool) {
+	d := q.document
+	at := d.place(p, path)
+	if at == nil {
+		return q.ask(p.root, path)
+	}
+	spent := 0
+	for i := range at.values {
+		r := &at.values[i]
+		if !d.spend(r.cost - spent) {
+			return false
+		}
+		if spent = r.cost; q.answer(r.value) {
+			return true
+		}
+	}
+	d.spend(at.cost - spent)
+	return false
+}
+
+// place returns where a path leads, nil when that is not remembered.
+func (d *Document) place(p *part, path string) *place {
+	if d.matches < 2 {
+		return nil
+	}
+	at, known := p.places[path]
+	if known || len(p.places) >= maxPlaces {
+		return at
+	}
+	left := d.left
+	d.left = maxPlaceWork
+	at = &place{}
+	q := question{document: d, into: at}
+	q.ask(p.root, path)
+	if at.cost = maxPlaceWork - d.left; d.left < 0 || len(at.values) > maxReached {
+		at = nil
+	}
+	d.left = left
+	if p.places == nil {
+		p.places = make(map[string]*place)
+	}
+	p.places[path] = at
+	return at
 }
 
 // ask looks for path below v: in an object a member whose name is a beginning of
@@ -230,6 +317,10 @@ func isIndex(segment string, n int) bool {
 // answer asks one value; a repeated header or query parameter is asked as a whole
 // and value by value.
 func (q *question) answer(v gjson.Result) bool {
+	if q.into != nil {
+		q.into.values = append(q.into.values, reached{v, maxPlaceWork - q.document.left})
+		return len(q.into.values) > maxReached // enough to know
+	}
 	q.found = true
 	if q.holds(v) {
 		return true

@@ -64,10 +64,11 @@ func (p *Program) Conditional() bool {
 // a document meet conditions that would take more than [maxWork] to ask.
 func (p *Program) Match(d *Document) bool {
 	d.left = maxWork
-	return (len(p.headers) == 0 || d.all(p.headers, d.headerValue(), true)) &&
-		(len(p.query) == 0 || d.all(p.query, d.queryValue(), true)) &&
-		(len(p.path) == 0 || d.all(p.path, d.pathValue(), true)) &&
-		(len(p.body) == 0 || d.all(p.body, d.bodyValue(), false)) &&
+	d.matches++
+	return (len(p.headers) == 0 || d.all(p.headers, d.headerPart())) &&
+		(len(p.query) == 0 || d.all(p.query, d.queryPart())) &&
+		(len(p.path) == 0 || d.all(p.path, d.pathPart())) &&
+		(len(p.body) == 0 || d.all(p.body, d.bodyPart())) &&
 		d.left >= 0
 }
 

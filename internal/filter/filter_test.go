@@ -281,6 +281,19 @@ func TestHostileDocuments(t *testing.T) {
 		if spent := maxWork - d.left; spent > 500*len(tt.body) {
 			t.Errorf("%s: %d for %d bytes", name, spent, len(tt.body))
 		}
+		again(t, compile(t, tt.filter), d, tt.want)
+	}
+}
+
+// again matches a document that has been matched once: what is remembered of it
+// changes neither the answer nor what that costs.
+func again(t fataler, p *Program, d *Document, want bool) {
+	t.Helper()
+	left := d.left
+	for range 2 {
+		if got := p.Match(d); got != want || d.left != left {
+			t.Fatalf("%v with %d left, before %v with %d", got, d.left, want, left)
+		}
 	}
 }
 
@@ -303,8 +316,14 @@ func TestMatchIsBounded(t *testing.T) {
 		"a small pattern":               {`{"a":{"$regex":"b$"}}`, `{"a":"` + text + `"}`, true},
 		"deep":                          {`{"` + strings.Repeat("a.", 30) + `pad":{"$exist":true}}`, nested, true},
 	} {
-		if got := matches(t, tt.filter, tt.body); got != tt.want {
+		d := NewDocument([]byte(tt.body), nil, "", "")
+		if got := compile(t, tt.filter).Match(d); got != tt.want {
 			t.Errorf("%s: %v", name, got)
+		}
+		if d.left >= 0 { // else it says where the match ended
+			again(t, compile(t, tt.filter), d, tt.want)
+		} else if compile(t, tt.filter).Match(d) {
+			t.Errorf("%s: another answer the second time", name)
 		}
 	}
 	// What one match has spent is not missing in the next.
@@ -356,10 +375,47 @@ func FuzzMatch(f *testing.F) {
 		d := func() *Document {
 			return NewDocument([]byte(body), map[string][]string{header: {header}}, query, body)
 		}
-		if first, second := p.Match(d()), p.Match(d()); first != second {
+		one := d()
+		if first, second := p.Match(one), p.Match(d()); first != second {
 			t.Error("two answers")
+		} else if one.left >= 0 {
+			again(t, p, one, first)
 		}
 	})
+}
+
+// BenchmarkMany matches an event of 1 KB with the filters of a thousand
+// subscriptions, of which one takes it.
+func BenchmarkMany(b *testing.B) {
+	doc := []byte(`{"event":"invoice.paid","data":{"id":"inv_123","amount":1200,"customer":{"id":"c_9","group":777,"tier":"gold"},"pad":"` +
+		strings.Repeat("x", 900) + `"}}`)
+	for name, filter := range map[string]string{
+		"one number":  `{"data.customer.group":%d}`,
+		"one text":    `{"data.customer.id":"c_%d"}`,
+		"conditions":  `{"data.customer.tier":{"$in":["gold","silver"]},"data.amount":{"$gte":1000},"data.customer.group":%d}`,
+		"expressions": `{"event":{"$regex":"^invoice\\.%d"}}`,
+		"apart":       `{"data.field_%d":{"$exist":true}}`,
+	} {
+		programs := make([]*Program, 1000)
+		for i := range programs {
+			programs[i] = compile(b, fmt.Sprintf(filter, i))
+		}
+		b.Run(strings.ReplaceAll(name, " ", "_"), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				d := NewDocument(doc, nil, "", "")
+				n := 0
+				for _, p := range programs {
+					if p.Match(d) {
+						n++
+					}
+				}
+				if n > 1 {
+					b.Fatalf("%d matches", n)
+				}
+			}
+		})
+	}
 }
 
 func BenchmarkMatch(b *testing.B) {

@@ -275,9 +275,11 @@ func TestMatchIsReference(t *testing.T) {
 		doc, docText := decoded(t, drawValue(t, 4))
 		p := compile(t, string(filterText))
 		want := reference{}.object(filter.(map[string]any), nil, doc)
-		if got := p.Match(NewDocument(docText, nil, "", "")); got != want {
+		d := NewDocument(docText, nil, "", "")
+		if got := p.Match(d); got != want {
 			t.Fatalf("%s on %s: %v, want %v", filterText, docText, got, want)
 		}
+		again(t, p, d, want)
 	})
 }
 

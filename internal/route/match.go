@@ -164,7 +164,7 @@ func (w *walk) endpointLooks(endpoint *convoy.Endpoint, subs []*catalog.Subscrip
 
 func (w *walk) source() (end bool) {
 	for _, s := range w.view.SubscriptionsTo(w.x.Event.SourceID) {
-		if endpoint, ok := w.view.Endpoint(s.EndpointID); ok && !w.look(endpoint, s) {
+		if !w.look(nil, s) {
 			return false
 		}
 	}
@@ -191,7 +191,7 @@ func (w *walk) broadcast() (end bool) {
 		if s.EndpointID == w.x.Last {
 			continue // one delivery to each endpoint
 		}
-		if endpoint, ok := w.view.Endpoint(s.EndpointID); ok && !w.look(endpoint, s) {
+		if !w.look(nil, s) {
 			return false
 		}
 	}
@@ -199,19 +199,26 @@ func (w *walk) broadcast() (end bool) {
 }
 
 // look adds the delivery to a subscription if it takes the event; it is false
-// when there is no room to go on.
+// when there is no room to go on. The endpoint, nil for the subscription's own, is
+// needed only by those that do: many may be asked in vain.
 func (w *walk) look(endpoint *convoy.Endpoint, s *catalog.Subscription) bool {
 	x := w.x
-	if w.behind.endpoint != "" && cmp.Or(cmp.Compare(endpoint.ID, w.behind.endpoint), cmp.Compare(s.ID, w.behind.subscription)) <= 0 {
+	if w.behind.endpoint != "" && cmp.Or(cmp.Compare(s.EndpointID, w.behind.endpoint), cmp.Compare(s.ID, w.behind.subscription)) <= 0 {
 		return true
 	}
 	if w.room <= 0 || w.looks <= 0 {
 		return false
 	}
 	w.looks--
-	x.Endpoint, x.Subscription = endpoint.ID, s.ID
+	x.Endpoint, x.Subscription = s.EndpointID, s.ID
 	if !w.takes(s) {
 		return true
+	}
+	if endpoint == nil {
+		var ok bool
+		if endpoint, ok = w.view.Endpoint(s.EndpointID); !ok {
+			return true
+		}
 	}
 	first := x.Last != endpoint.ID
 	x.Last = endpoint.ID // a broadcast is past this endpoint, in whichever pass

@@ -8,6 +8,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 PKG  ?= ./...
 ARGS ?=
 
+# A shorter measurement: make bench ARGS='--rounds 1 --events 5000 --preload-events 50000' LISTS='--stored-events 50000'
+LISTS ?=
+
 # How long each fuzz target runs: make fuzz FUZZTIME=1m
 FUZZTIME ?= 10s
 
@@ -49,8 +52,10 @@ e2e: servers bin/with ## run only the tests of the built binary
 	bin/with -count -- $(GO) test -count=1 -timeout 20m $(ARGS) ./e2e/...
 
 .PHONY: bench
-bench: servers ## measure the gateway on this machine (see docs/benchmarks.md)
+bench: servers ## measure the gateway on this machine, for about an hour (see docs/benchmarks.md)
 	$(GO) run ./cmd/convoy-bench all $(ARGS)
+	$(GO) run ./cmd/convoy-bench lists $(LISTS)
+	$(GO) test -run '^$$' -bench 'Many|Match|Route' -benchmem ./internal/filter ./internal/route
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME

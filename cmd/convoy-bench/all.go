@@ -31,6 +31,7 @@ type bench struct {
 	idleDuration time.Duration
 	outage       outageFlags
 	preloaded    int
+	filters      int
 
 	systems  []system
 	dir      string
@@ -81,6 +82,7 @@ func (b *bench) flags(command *cobra.Command, scenarios []string) {
 	flags.IntVar(&b.outage.events, "outage-events", 10_000, "events accepted while the endpoint is down")
 	flags.DurationVar(&b.outage.hold, "outage-hold", 5*time.Second, "how long the endpoint stays down after the last event")
 	flags.DurationVar(&b.outage.retry, "outage-retry", time.Second, "retry interval of the project in an outage")
+	flags.IntVar(&b.filters, "filters", 1000, "endpoints with a filtered subscription in a filtered run")
 	flags.IntVar(&b.preloaded, "preload-events", 1_000_000, "events stored before a preload run")
 }
 
@@ -111,6 +113,9 @@ func (b *bench) choose() error {
 	}
 	if b.rounds < 1 || b.warmup < 1 || b.outage.events < 1 || b.preloaded < 1 {
 		return errors.New("--rounds, --warmup, --outage-events and --preload-events must be positive")
+	}
+	if b.filters < 1 || b.filters > maxGroups {
+		return fmt.Errorf("--filters must be between 1 and %d", maxGroups)
 	}
 	for _, name := range b.scenarios {
 		if _, err := scenarioNamed(name); err != nil {

@@ -28,6 +28,10 @@ func newAPI(t target) *api {
 // subscribe makes an endpoint at endpointURL and a subscription for every
 // event type, and returns the endpoint's id.
 func (a *api) subscribe(ctx context.Context, endpointURL string) (string, error) {
+	return a.subscribeTo(ctx, endpointURL, map[string]any{"event_types": []string{"*"}})
+}
+
+func (a *api) subscribeTo(ctx context.Context, endpointURL string, filter map[string]any) (string, error) {
 	name := fmt.Sprintf("bench %d", time.Now().UnixNano())
 	endpoint, err := a.created(ctx, "endpoints", map[string]any{
 		"name": name, "url": endpointURL, "secret": "bench-secret-0123456789abcdef", "advanced_signatures": true,
@@ -36,7 +40,7 @@ func (a *api) subscribe(ctx context.Context, endpointURL string) (string, error)
 		return "", fmt.Errorf("create endpoint: %w", err)
 	}
 	_, err = a.created(ctx, "subscriptions", map[string]any{
-		"name": name, "endpoint_id": endpoint, "filter_config": map[string]any{"event_types": []string{"*"}},
+		"name": name, "endpoint_id": endpoint, "filter_config": filter,
 	})
 	if err != nil {
 		return "", fmt.Errorf("create subscription: %w", err)

@@ -23,7 +23,7 @@ type target struct {
 	url        string // without a trailing slash
 	project    string
 	apiKey     string
-	endpointID string
+	endpointID string // "": events are for all subscribers
 }
 
 // load is what to do to a target.
@@ -33,6 +33,7 @@ type load struct {
 	rate        float64 // 0: closed loop
 	payload     int     // bytes
 	eventType   string
+	groups      int           // events take turns in so many groups; 0 is one
 	stall       time.Duration // give up when nothing is accepted or delivered for so long
 	settle      time.Duration // wait after the last delivery, for duplicates and trailing writes
 }
@@ -87,11 +88,15 @@ func measure(ctx context.Context, t target, l load, w watched, r receiver, s ste
 	if err != nil {
 		return measurement{}, err
 	}
+	path := base.Path + "/api/v1/projects/" + url.PathEscape(t.project) + "/events"
+	if t.endpointID == "" {
+		path += "/broadcast"
+	}
 	g := &generator{
 		server: base, run: run, events: l.events, connections: l.connections, rate: l.rate,
 		request: newRequest(publishing{
-			host: base.Host, path: base.Path + "/api/v1/projects/" + url.PathEscape(t.project) + "/events",
-			apiKey: t.apiKey, endpointID: t.endpointID, eventType: l.eventType, payload: l.payload,
+			host: base.Host, path: path, apiKey: t.apiKey, endpointID: t.endpointID, groups: l.groups,
+			eventType: l.eventType, payload: l.payload,
 		}),
 	}
 	begin := time.Now()

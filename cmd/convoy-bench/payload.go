@@ -8,15 +8,17 @@ import (
 	"math/rand/v2"
 )
 
-// Every payload carries three numbers of a fixed width, so that a request can
-// be patched in place instead of being encoded. JSON forbids leading zeros, so
-// the sequence starts at seqBase.
+// Every payload carries numbers of a fixed width, so that a request can be patched
+// in place instead of being encoded. JSON forbids leading zeros, so the sequence
+// starts at seqBase and groups at groupBase.
 //
-//	{"bench_run":1,"bench_seq":1000000042,"bench_sent":1795383182000000000,"pad":"…"}
+//	{"bench_run":1,"bench_seq":1000000042,"bench_sent":1795383182000000000,"bench_group":1042,"pad":"…"}
 const (
 	runKey  = `"bench_run":`
 	seqKey  = `"bench_seq":`
 	sentKey = `"bench_sent":`
+	// groupKey is what filters ask for.
+	groupKey = `"bench_group":`
 
 	seqBase   = 1_000_000_000
 	seqDigits = 10
@@ -24,6 +26,10 @@ const (
 	maxEvents  = 8_000_000_000
 	runDigits  = 10
 	sentDigits = 19 // Unix nanoseconds until the year 2286
+
+	groupBase   = 1000
+	groupDigits = 4
+	maxGroups   = 9000
 )
 
 var errNotBench = errors.New("payload not sent by convoy-bench")
@@ -38,28 +44,32 @@ type stamp struct {
 // request is a publish request whose stamp can be replaced in place. It is
 // owned by one connection.
 type request struct {
-	wire             []byte
-	run, seq, sentAt int // offsets of the digits in wire
+	wire                    []byte
+	run, seq, sentAt, group int // offsets of the digits in wire
+	groups                  int
 }
 
 // publishing describes the request to build.
 type publishing struct {
 	host, path, apiKey string
-	endpointID         string
+	endpointID         string // "" publishes to all subscribers
+	groups             int    // events take turns in so many; 0 is one
 	eventType          string
 	payload            int // bytes of data, stamp included
 }
 
 func newRequest(p publishing) *request {
 	data := paddedData(p.payload)
-	body := fmt.Appendf(nil, `{"endpoint_id":%s,"event_type":%s,"data":`,
-		jsonString(p.endpointID), jsonString(p.eventType))
+	body := fmt.Appendf(nil, `{"event_type":%s,"data":`, jsonString(p.eventType))
+	if p.endpointID != "" {
+		body = fmt.Appendf(nil, `{"endpoint_id":%s,"event_type":%s,"data":`, jsonString(p.endpointID), jsonString(p.eventType))
+	}
 	body = append(append(body, data...), '}')
 	wire := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
 		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n", p.path, p.host, p.apiKey, len(body))
-	r := &request{wire: append(wire, body...)}
+	r := &request{wire: append(wire, body...), groups: max(1, p.groups)}
 	after := func(key string) int { return bytes.Index(r.wire, []byte(key)) + len(key) }
-	r.run, r.seq, r.sentAt = after(runKey), after(seqKey), after(sentKey)
+	r.run, r.seq, r.sentAt, r.group = after(runKey), after(seqKey), after(sentKey), after(groupKey)
 	return r
 }
 
@@ -75,6 +85,7 @@ func (r *request) stamp(s stamp) {
 	putDigits(r.wire[r.run:r.run+runDigits], s.run)
 	putDigits(r.wire[r.seq:r.seq+seqDigits], seqBase+int64(s.seq))
 	putDigits(r.wire[r.sentAt:r.sentAt+sentDigits], s.sent)
+	putDigits(r.wire[r.group:r.group+groupDigits], int64(groupBase+s.seq%r.groups))
 }
 
 // paddedData is a JSON object of the given size (or the smallest possible one)
@@ -82,8 +93,8 @@ func (r *request) stamp(s stamp) {
 // that no layer below profits from compressing it.
 func paddedData(size int) []byte {
 	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-	data := fmt.Appendf(nil, `{%s%0*d,%s%0*d,%s%0*d,"pad":"`,
-		runKey, runDigits, 0, seqKey, seqDigits, 0, sentKey, sentDigits, 0)
+	data := fmt.Appendf(nil, `{%s%0*d,%s%0*d,%s%0*d,%s%0*d,"pad":"`,
+		runKey, runDigits, 0, seqKey, seqDigits, 0, sentKey, sentDigits, 0, groupKey, groupDigits, 0)
 	random := rand.New(rand.NewPCG(1, 2))
 	for len(data) < size-2 {
 		data = append(data, alphabet[random.IntN(len(alphabet))])

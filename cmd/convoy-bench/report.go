@@ -71,8 +71,8 @@ var (
 		}),
 	}
 
-	closedColumns  = slices.Concat(rateColumns, latencyColumns, costColumns, storageColumns, faultColumns)
-	preloadColumns = slices.Concat(rateColumns, []column{
+	closedColumns        = slices.Concat(rateColumns, latencyColumns, costColumns, storageColumns, faultColumns)
+	againstClosedColumns = slices.Concat(rateColumns, []column{
 		{name: "delivered ÷ closed", format: "%.2f", plain: true, value: func(b *bench, r result) float64 {
 			return ratio(r.m.DeliveredRate, b.median("closed", r.system, rateColumns[1]))
 		}},

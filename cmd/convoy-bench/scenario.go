@@ -34,6 +34,11 @@ func scenarios() []scenario {
 			about: "Closed loop on an empty store: each connection sends its next event when the last one is accepted.",
 		},
 		{
+			name: "filtered", ceilings: true, run: runFiltered, columns: againstClosedColumns,
+			about: "Closed loop of events to all subscribers: many endpoints, each with a subscription whose filter is on the body, " +
+				"of which each event meets one. The ceiling is as in closed: it has no filters.",
+		},
+		{
 			name: "open", ceilings: true, run: runOpen(500), columns: openColumns,
 			about: "Open loop at 500 events/s; latency counts from the time at which an event was due to be sent.",
 		},
@@ -56,7 +61,7 @@ func scenarios() []scenario {
 				"counts from the first delivery.",
 		},
 		{
-			name: "preload", ceilings: true, run: runPreload, columns: preloadColumns,
+			name: "preload", ceilings: true, run: runPreload, columns: againstClosedColumns,
 			about: "Closed loop on a store that already holds many delivered events.",
 		},
 	}

@@ -140,6 +140,28 @@ func TestStampRoundTrip(t *testing.T) {
 	}
 }
 
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	r := newRequest(publishing{host: "h", path: "/events/broadcast", groups: 3, eventType: "bench.event", payload: 200})
+	for seq, want := range []int{1000, 1001, 1002, 1000} {
+		r.stamp(stamp{run: 1_234_567_890, seq: seq, sent: 1_795_383_182_000_000_001})
+		m, err := newMessageReader(bytes.NewReader(r.wire)).request()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var data struct {
+			Group int `json:"bench_group"`
+		}
+		event := decode(t, m.body)
+		if err := json.Unmarshal(event.Data, &data); err != nil {
+			t.Fatal(err)
+		}
+		if data.Group != want || bytes.Contains(m.body, []byte("endpoint_id")) {
+			t.Errorf("event %d is of group %d, want %d: %s", seq, data.Group, want, m.body)
+		}
+	}
+}
+
 func TestReadStamp(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

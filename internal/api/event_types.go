@@ -262,11 +262,12 @@ func (a *api) importEventTypes(ctx context.Context, in *importEventTypesInput) (
 	return viewEventTypes(list), nil
 }
 
-// noteType tells the producer and the log about the type of an event.
+// noteType tells the producer and the log about the type of an event. Of several,
+// the header has the time of the one that was deprecated first.
 func (x *exchange) noteType(p *catalog.Project, e *convoy.Event) {
-	x.mismatched = e.SchemaError != ""
-	if at := p.Deprecated(e.Type); !at.IsZero() {
-		x.deprecated = true
+	x.mismatched = x.mismatched || e.SchemaError != ""
+	if at := p.Deprecated(e.Type); !at.IsZero() && (x.deprecated.IsZero() || at.Before(x.deprecated)) {
+		x.deprecated = at
 		x.Header().Set("Deprecation", "@"+strconv.FormatInt(at.Unix(), 10)) // RFC 9745
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"convoy"
 	"convoy/internal/id"
@@ -205,6 +206,25 @@ func TestDeprecatedEventType(t *testing.T) {
 	}
 	if !strings.Contains(f.log.String(), `"event_type_deprecated":true`) {
 		t.Error("the log does not say so")
+	}
+
+	f.want(call{method: "POST", path: "event-types", body: `{"name":"newer"}`}, 201, "Event type created successfully").data(t, &v)
+	if _, err := f.store.DeprecateEventType(t.Context(), f.project.ID, v.UID, f.now.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.catalog.Changed(t.Context(), f.project.ID); err != nil {
+		t.Fatal(err)
+	}
+	item := func(name string) string { return `{"type":"broadcast","event_type":"` + name + `","data":1}` }
+	for name, tt := range map[string]struct{ items, want string }{
+		"none":                       {item("current") + "," + item("current"), ""},
+		"two":                        {item("newer") + "," + item("old") + "," + item("newer"), "@1785578400"},
+		"the refused does not count": {`{"type":"broadcast","event_type":"old"},` + item("newer"), "@1785582000"},
+	} {
+		a := f.do(call{method: "POST", path: "events/batch", body: "[" + tt.items + "]"})
+		if got := a.header.Get("Deprecation"); got != tt.want {
+			t.Errorf("batch, %s: %q, want %q: %s", name, got, tt.want, a.body)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -145,6 +146,13 @@ func (a *api) onboard(ctx context.Context, in *onboardInput) (onboardView, error
 			v.Errors = []onboardError{}
 		}
 		return v, nil
+	}
+	var types []string
+	for i := range items {
+		types = append(types, cmp.Or(items[i].EventType, convoy.AnyEventType))
+	}
+	if err := a.Store.EnsureEventTypes(ctx, settings.ID, types, a.now()); err != nil {
+		return v, err
 	}
 	batches := 0
 	for lo := 0; lo < n; lo += onboardBatch {
@@ -327,11 +335,7 @@ func (a *api) createItems(ctx context.Context, p *convoy.Project, items []onboar
 			ID: convoy.SubscriptionID(id.New(now)), ProjectID: p.ID, Name: it.Name + "-subscription", EndpointID: e.ID,
 			Mode: convoy.AtLeastOnce, CreatedAt: now, UpdatedAt: now,
 		}
-		eventType := it.EventType
-		if eventType == "" {
-			eventType = convoy.AnyEventType
-		}
-		s.Filters = filter.ForTypes(s.ID, []string{eventType}, nil, now)
+		s.Filters = filter.ForTypes(s.ID, []string{cmp.Or(it.EventType, convoy.AnyEventType)}, nil, now)
 		endpoints, subscriptions = append(endpoints, e), append(subscriptions, s)
 		told = append(told, meta.Endpoint(p, convoy.MetaEndpointCreated, e, now)...)
 	}

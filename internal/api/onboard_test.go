@@ -55,11 +55,18 @@ func TestOnboard(t *testing.T) {
 			t.Errorf("%d endpoints, %d subscriptions, %+v", len(page.Content), len(subs.Content), subs.Content[0])
 		}
 
+		if _, ok := f.eventTypes()["order.*"]; !ok {
+			t.Errorf("event types %v", f.eventTypes())
+		}
+
 		csv, ct := form(t, "file", "\xef\xbb\xbfURL,name, event_type\r\n\"http://example.com/a,b\",\"A \"\"quoted\"\" name\",\r\nhttp://example.com/2,second,x\r\n")
 		f.want(call{method: "POST", path: "onboard", body: csv, header: map[string]string{"Content-Type": ct}}, 202, "Bulk onboard request accepted")
 		f.want(call{path: "endpoints?q=quoted"}, 200, "Endpoints fetched successfully").data(t, &page)
 		if len(page.Content) != 1 || page.Content[0].Name != `A "quoted" name` || page.Content[0].URL != "http://example.com/a,b" {
 			t.Errorf("from a file: %+v", page.Content)
+		}
+		if types := f.eventTypes(); len(types) != 3 { // with *
+			t.Errorf("event types %v", types)
 		}
 	})
 }

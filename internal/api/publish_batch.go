@@ -142,7 +142,7 @@ func (a *api) acceptBatch(x *exchange, r *http.Request, urlProject string) (batc
 	if err := a.IngestRate.take(ctx, max(len(items), 1)); err != nil {
 		return none, err
 	}
-	b := batchRun{api: a, project: project, results: make([]batchResult, len(items))}
+	b := batchRun{api: a, exchange: x, project: project, results: make([]batchResult, len(items))}
 	for i, item := range items {
 		b.add(ctx, i, item)
 	}
@@ -206,6 +206,7 @@ var errBatchTooLong = convoy.E(convoy.Invalid, "body must not have more than "+s
 // batchRun publishes the events of one batch, some at a time.
 type batchRun struct {
 	*api
+	exchange *exchange
 	project *catalog.Project
 	results []batchResult
 	// events wait to be published, at are their places in the batch.
@@ -263,6 +264,7 @@ func (b *batchRun) flush(ctx context.Context) {
 			b.refuse(ctx, b.at[i], errs[i])
 			continue
 		}
+		b.exchange.noteType(b.project, e)
 		b.results[b.at[i]] = batchResult{Status: http.StatusCreated, UID: e.ID, Duplicate: e.Duplicate}
 	}
 	clear(b.events)

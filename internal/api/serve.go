@@ -49,7 +49,8 @@ type exchange struct {
 	version apiVersion
 	// deprecated and mismatched say that an event was published of a type that is
 	// deprecated, or with data that its schema does not allow.
-	deprecated, mismatched bool
+	deprecated time.Time
+	mismatched bool
 	// err is why the status is 5xx; stack where it panicked.
 	err   error
 	stack []byte
@@ -328,7 +329,7 @@ func (a *api) logServed(x *exchange, r *http.Request, d time.Duration) {
 		slog.String("project_id", string(x.project)),
 		slog.Int("bytes", x.bytes),
 	}
-	if x.deprecated {
+	if !x.deprecated.IsZero() {
 		attrs = append(attrs, slog.Bool("event_type_deprecated", true))
 	}
 	if x.mismatched {

@@ -31,6 +31,7 @@ type Cache struct {
 	size int
 	// sandbox is nil without a command.
 	sandbox *sandbox
+	rests   *rests
 
 	mu       sync.Mutex
 	programs map[string]*Program // by source
@@ -41,7 +42,7 @@ func New(cfg Config) *Cache {
 	if cfg.Programs <= 0 {
 		cfg.Programs = DefaultPrograms
 	}
-	c := &Cache{size: cfg.Programs, programs: make(map[string]*Program)}
+	c := &Cache{size: cfg.Programs, rests: newRests(), programs: make(map[string]*Program)}
 	if len(cfg.Command) > 0 {
 		c.sandbox = newSandbox(cfg)
 	}
@@ -64,7 +65,9 @@ func (c *Cache) Check(ctx context.Context, source string) error {
 
 // Transform gives a function a payload and returns what it makes of it. Errors
 // of the function are of kind convoy.Invalid, with a text for whoever wrote it;
-// others are faults of ours, or the end of ctx. The function has no clock.
+// others are faults of ours, or the end of ctx. The function has no clock. One that
+// takes too much time or memory again and again is not run for a while, which is an
+// error of the function, too.
 func (c *Cache) Transform(ctx context.Context, source string, payload []byte) ([]byte, error) {
 	return c.TransformAt(ctx, source, payload, time.Time{})
 }
@@ -73,7 +76,13 @@ func (c *Cache) Transform(ctx context.Context, source string, payload []byte) ([
 // as long as it runs. Given the time of the event, the function does the same
 // again when the event is routed again.
 func (c *Cache) TransformAt(ctx context.Context, source string, payload []byte, now time.Time) ([]byte, error) {
+	if err := c.rests.refuse(source); err != nil {
+		return nil, err
+	}
 	r, err := c.do(ctx, request{source: source, payload: payload, now: now})
+	if ctx.Err() == nil {
+		c.rests.note(source, err)
+	}
 	return r.Payload, err
 }
 

@@ -66,20 +66,35 @@ func (q *Queued) Publish(ctx context.Context, e *convoy.Event) error {
 }
 
 // PublishAll is Publish for several events at once. It returns an error for
-// each, nil for those that are in the log.
+// each, nil for those that are in the log. Of these it marks those as duplicates
+// that have the key of one before them; others may turn out to be.
 func (q *Queued) PublishAll(ctx context.Context, events []*convoy.Event) []error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	errs := q.batch.DoAll(ctx, events)
+	var keys map[taken]bool // made for the first, as most have none
 	for i, e := range events {
 		if errs[i] != nil {
 			errs[i] = refused(errs[i])
 			continue
 		}
+		if e.IdempotencyKey != "" {
+			if keys == nil {
+				keys = make(map[taken]bool)
+			}
+			k := taken{e.ProjectID, e.IdempotencyKey}
+			e.Duplicate, keys[k] = keys[k], true
+		}
 		q.cfg.Metrics.Accepted.Queued.Inc()
 		accepted(ctx, q.cfg.Log, e, "queued")
 	}
 	return errs
+}
+
+// taken is the idempotency key of an event.
+type taken struct {
+	project convoy.ProjectID
+	key     string
 }
 
 // reader is the reading half of the log.

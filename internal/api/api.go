@@ -11,6 +11,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -222,6 +223,8 @@ type route struct {
 	metrics *telemetry.HTTPRoute
 	// publishes marks the routes that take events.
 	publishes bool
+	// access is what callers need; undeclared for what anybody may ask for.
+	access access
 }
 
 // newRoute makes a route; an empty method stands for any.
@@ -257,6 +260,9 @@ func (a *api) register(h huma.API) error {
 	a.attemptRoutes(r)
 	a.metaEventRoutes(r)
 	a.sourceRoutes(r)
+	if len(r.undeclared) > 0 {
+		return fmt.Errorf("operations %v do not declare what their callers need", r.undeclared)
+	}
 	var err error
 	a.document, err = r.document()
 	return err

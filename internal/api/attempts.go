@@ -61,17 +61,17 @@ func (a *api) attemptRoutes(r *registrar) {
 		all = "/api/v1/projects/{projectID}/eventdeliveries/{eventDeliveryID}/deliveryattempts"
 	)
 	handle(r, operation{
-		id: "GetDeliveryAttempts", method: http.MethodGet, path: all, tag: tag, summary: "List the last attempts of an event delivery",
+		id: "GetDeliveryAttempts", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List the last attempts of an event delivery",
 		status: http.StatusOK, message: "Event delivery attempts fetched successfully",
 	}, a.attempts)
 	handle(r, operation{
-		id: "GetDeliveryAttempt", method: http.MethodGet, path: all + "/{deliveryAttemptID}", tag: tag, summary: "Get an attempt",
+		id: "GetDeliveryAttempt", access: viewsProject, method: http.MethodGet, path: all + "/{deliveryAttemptID}", tag: tag, summary: "Get an attempt",
 		status: http.StatusOK, message: "Event delivery attempt fetched successfully",
 	}, a.attempt)
 }
 
 func (a *api) attempts(ctx context.Context, in *DeliveryPath) ([]attemptView, error) {
-	d, err := a.findDelivery(ctx, in, view)
+	d, err := a.findDelivery(ctx, in)
 	if err != nil {
 		return nil, refuse(err, "event delivery not found")
 	}
@@ -92,7 +92,7 @@ type attemptInput struct {
 }
 
 func (a *api) attempt(ctx context.Context, in *attemptInput) (attemptView, error) {
-	d, err := a.findDelivery(ctx, &in.DeliveryPath, view)
+	d, err := a.findDelivery(ctx, &in.DeliveryPath)
 	if err != nil {
 		return attemptView{}, refuse(err, "event delivery not found")
 	}

@@ -34,7 +34,19 @@ func (a *api) authenticate(r *http.Request) (*convoy.APIKey, error) {
 	return key, err
 }
 
-// right is what a request wants to do with a project.
+// access is what the caller of an operation must be allowed to do. Every
+// operation declares it, and no handler checks it: [api.enter] does.
+type access uint8
+
+const (
+	undeclared access = iota
+	viewsProject
+	managesProject
+	viewsOrganisation
+	managesOrganisation
+)
+
+// right is what a role gives.
 type right uint8
 
 const (
@@ -44,47 +56,124 @@ const (
 	manage
 )
 
-// enter returns the project a request acts on and checks that its caller may.
-// A project key acts on its own project, whatever the URL says; the URL of such
-// a request has always been ignored.
-func (a *api) enter(ctx context.Context, x *exchange, urlProject string, want right) (*catalog.Project, error) {
+func (n access) right() right {
+	if n == managesProject || n == managesOrganisation {
+		return manage
+	}
+	return view
+}
+
+// inProject and inOrganisation are inputs that say where an operation happens.
+type (
+	inProject      interface{ project() string }
+	inOrganisation interface{ organisation() convoy.OrganisationID }
+)
+
+// declared reports whether an operation says what its caller must be allowed to
+// do, and its input where.
+func (n access) declared(in any) bool {
+	switch n {
+	case viewsProject, managesProject:
+		_, ok := in.(inProject)
+		return ok
+	case viewsOrganisation, managesOrganisation:
+		_, ok := in.(inOrganisation)
+		return ok
+	}
+	return false
+}
+
+// enter checks that the caller of an operation may do what it declares, and
+// leaves what it acts on in the exchange.
+func (a *api) enter(ctx context.Context, x *exchange, n access, in any) error {
+	if in, ok := in.(inProject); ok {
+		return a.enterProject(ctx, x, in.project(), n.right())
+	}
+	return a.enterOrganisation(ctx, x, in.(inOrganisation).organisation(), n.right())
+}
+
+// projectOf is the project that the operation of ctx acts on.
+func projectOf(ctx context.Context) *catalog.Project { return exchangeOf(ctx).entered }
+
+// enterProject enters the project of a path. A project key acts on its own
+// project, whatever the URL says; the URL of such a request has always been
+// ignored.
+func (a *api) enterProject(ctx context.Context, x *exchange, urlProject string, want right) error {
 	project := convoy.ProjectID(urlProject)
 	personal := x.key.Type == convoy.PersonalKey
 	if !personal {
 		project = x.key.Role.Project
 		if want == manage && x.key.Role.Type == convoy.RoleProjectViewer {
-			return nil, errForbidden
+			return errForbidden
 		}
 	}
 	if _, hidden := project.MetaOf(); hidden || !id.Valid(string(project)) {
-		return nil, convoy.E(convoy.Invalid, "project not found")
+		return convoy.E(convoy.Invalid, "project not found")
 	}
 	p, err := a.Catalog.Project(ctx, project)
 	if err != nil {
-		return nil, refuse(err, "project not found")
+		return refuse(err, "project not found")
 	}
 	x.project = project
 	if personal {
-		if err := a.member(ctx, x.key, p.Settings(), want); err != nil {
-			return nil, err
+		m, err := a.Store.Membership(ctx, x.key.UserID, p.Settings().OrganisationID)
+		if convoy.IsNotFound(err) {
+			return errForbidden
+		}
+		if err != nil {
+			return err
+		}
+		if !allows(m.Role, project, want) {
+			return errForbidden
 		}
 	}
-	return p, nil
+	x.entered = p
+	return nil
 }
 
-// member checks the right of a person, by their role in the organisation, to a
-// project of it.
-func (a *api) member(ctx context.Context, key *convoy.APIKey, p *convoy.Project, want right) error {
-	m, err := a.Store.Membership(ctx, key.UserID, p.OrganisationID)
-	if convoy.IsNotFound(err) {
+// enterOrganisation enters an organisation with the role that the caller has in
+// it. A project's key sees that of its project, and changes nothing in it.
+func (a *api) enterOrganisation(ctx context.Context, x *exchange, org convoy.OrganisationID, want right) error {
+	personal := x.key.Type == convoy.PersonalKey
+	switch {
+	case !personal && want == manage:
 		return errForbidden
+	case org == "" && want == manage:
+		return convoy.E(convoy.NotFound, "Organization not found")
+	case org == "":
+		return invalid("orgID", "please provide an organisation id")
+	case !personal:
+		return a.enterOwn(ctx, x, org)
+	case !id.Valid(string(org)):
+		return convoy.E(convoy.Invalid, "organisation not found")
+	}
+	if _, err := a.Store.Organisation(ctx, org); err != nil {
+		return refuse(err, "organisation not found")
+	}
+	m, err := a.Store.Membership(ctx, x.key.UserID, org)
+	if convoy.IsNotFound(err) {
+		return errNotMember
 	}
 	if err != nil {
 		return err
 	}
-	if !allows(m.Role, p.ID, want) {
+	if !allows(m.Role, "", want) {
 		return errForbidden
 	}
+	x.role = m.Role
+	return nil
+}
+
+// enterOwn enters the organisation of a project's key.
+func (a *api) enterOwn(ctx context.Context, x *exchange, org convoy.OrganisationID) error {
+	p, err := a.Catalog.Project(ctx, x.key.Role.Project)
+	if err != nil {
+		return refuse(err, "project not found")
+	}
+	if p.Settings().OrganisationID != org {
+		return errNotMember
+	}
+	x.role = convoy.Role{Type: convoy.RoleOrganisationAdmin}
 	return nil
 }
 

@@ -142,15 +142,15 @@ func (a *api) deliveryRoutes(r *registrar) {
 		one = all + "/{eventDeliveryID}"
 	)
 	handle(r, operation{
-		id: "GetEventDeliveriesPaged", method: http.MethodGet, path: all, tag: tag, summary: "List event deliveries",
+		id: "GetEventDeliveriesPaged", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List event deliveries",
 		status: http.StatusOK, message: "Event deliveries fetched successfully",
 	}, a.deliveries)
 	handle(r, operation{
-		id: "GetEventDelivery", method: http.MethodGet, path: one, tag: tag, summary: "Get an event delivery",
+		id: "GetEventDelivery", access: viewsProject, method: http.MethodGet, path: one, tag: tag, summary: "Get an event delivery",
 		status: http.StatusOK, message: "Event Delivery fetched successfully",
 	}, a.delivery)
 	handle(r, operation{
-		id: "ResendEventDelivery", method: http.MethodPut, path: one + "/resend", tag: tag, summary: "Send a failed event delivery again",
+		id: "ResendEventDelivery", access: managesProject, method: http.MethodPut, path: one + "/resend", tag: tag, summary: "Send a failed event delivery again",
 		status: http.StatusOK, message: "App event processed for retry successfully",
 	}, a.resend)
 }
@@ -171,10 +171,7 @@ type deliveriesInput struct {
 
 func (a *api) deliveries(ctx context.Context, in *deliveriesInput) (paged[deliveryView], error) {
 	var none paged[deliveryView]
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
-	if err != nil {
-		return none, err
-	}
+	p := projectOf(ctx)
 	page, err := in.page()
 	if err != nil {
 		return none, err
@@ -226,11 +223,8 @@ type DeliveryPath struct {
 }
 
 // findDelivery returns the delivery of a request; a missing one is NotFound.
-func (a *api) findDelivery(ctx context.Context, in *DeliveryPath, want right) (store.DeliveryDetail, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, want)
-	if err != nil {
-		return store.DeliveryDetail{}, err
-	}
+func (a *api) findDelivery(ctx context.Context, in *DeliveryPath) (store.DeliveryDetail, error) {
+	p := projectOf(ctx)
 	if !id.Valid(in.Delivery) {
 		return store.DeliveryDetail{}, convoy.E(convoy.NotFound, "event delivery not found")
 	}
@@ -247,7 +241,7 @@ func (a *api) viewDelivery(ctx context.Context, d store.DeliveryDetail) (deliver
 }
 
 func (a *api) delivery(ctx context.Context, in *DeliveryPath) (deliveryView, error) {
-	d, err := a.findDelivery(ctx, in, view)
+	d, err := a.findDelivery(ctx, in)
 	if err != nil {
 		return deliveryView{}, err
 	}
@@ -255,7 +249,7 @@ func (a *api) delivery(ctx context.Context, in *DeliveryPath) (deliveryView, err
 }
 
 func (a *api) resend(ctx context.Context, in *DeliveryPath) (deliveryView, error) {
-	d, err := a.findDelivery(ctx, in, manage)
+	d, err := a.findDelivery(ctx, in)
 	if err != nil {
 		return deliveryView{}, refuse(err, "event delivery not found")
 	}

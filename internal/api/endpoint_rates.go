@@ -32,10 +32,7 @@ type rateView struct {
 }
 
 func (a *api) failureRates(ctx context.Context, in *ratesInput) ([]rateView, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
-	if err != nil {
-		return nil, err
-	}
+	p := projectOf(ctx)
 	from, to, err := in.dates(a.now())
 	if err != nil {
 		return nil, err

@@ -25,44 +25,44 @@ func (a *api) endpointRoutes(r *registrar) {
 		one = all + "/{endpointID}"
 	)
 	handle(r, operation{
-		id: "CreateEndpoint", method: http.MethodPost, path: all, tag: tag, summary: "Create an endpoint",
+		id: "CreateEndpoint", access: managesProject, method: http.MethodPost, path: all, tag: tag, summary: "Create an endpoint",
 		status: http.StatusCreated, message: "Endpoint created successfully",
 	}, a.createEndpoint)
 	handle(r, operation{
-		id: "GetEndpoints", method: http.MethodGet, path: all, tag: tag, summary: "List endpoints",
+		id: "GetEndpoints", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List endpoints",
 		status: http.StatusOK, message: "Endpoints fetched successfully",
 	}, a.endpoints)
 	handle(r, operation{
-		id: "TestOAuth2Connection", method: http.MethodPost, path: all + "/oauth2/test", tag: tag, summary: "Try an OAuth 2.0 configuration out",
+		id: "TestOAuth2Connection", access: managesProject, method: http.MethodPost, path: all + "/oauth2/test", tag: tag, summary: "Try an OAuth 2.0 configuration out",
 		status: http.StatusOK, message: "OAuth2 connection test successful",
 	}, a.testOAuth2)
 	handle(r, operation{
-		id: "GetEndpointPeriodFailureRates", method: http.MethodGet, path: all + "/period-failure-rates", tag: tag,
+		id: "GetEndpointPeriodFailureRates", access: viewsProject, method: http.MethodGet, path: all + "/period-failure-rates", tag: tag,
 		summary: "Count what became of endpoints' deliveries",
 		status:  http.StatusOK, message: "Endpoint period failure rates fetched successfully",
 	}, a.failureRates)
 	handle(r, operation{
-		id: "GetEndpoint", method: http.MethodGet, path: one, tag: tag, summary: "Get an endpoint",
+		id: "GetEndpoint", access: viewsProject, method: http.MethodGet, path: one, tag: tag, summary: "Get an endpoint",
 		status: http.StatusOK, message: "Endpoint fetched successfully",
 	}, a.endpoint)
 	handle(r, operation{
-		id: "UpdateEndpoint", method: http.MethodPut, path: one, tag: tag, summary: "Update an endpoint",
+		id: "UpdateEndpoint", access: managesProject, method: http.MethodPut, path: one, tag: tag, summary: "Update an endpoint",
 		status: http.StatusAccepted, message: "Endpoint updated successfully",
 	}, a.updateEndpoint)
 	handle(r, operation{
-		id: "DeleteEndpoint", method: http.MethodDelete, path: one, tag: tag, summary: "Delete an endpoint",
+		id: "DeleteEndpoint", access: managesProject, method: http.MethodDelete, path: one, tag: tag, summary: "Delete an endpoint",
 		status: http.StatusOK, message: "Endpoint deleted successfully",
 	}, a.deleteEndpoint)
 	handle(r, operation{
-		id: "PauseEndpoint", method: http.MethodPut, path: one + "/pause", tag: tag, summary: "Pause an endpoint, or resume it",
+		id: "PauseEndpoint", access: managesProject, method: http.MethodPut, path: one + "/pause", tag: tag, summary: "Pause an endpoint, or resume it",
 		status: http.StatusAccepted, message: "endpoint status updated successfully",
 	}, a.pauseEndpoint)
 	handle(r, operation{
-		id: "ActivateEndpoint", method: http.MethodPost, path: one + "/activate", tag: tag, summary: "Activate an endpoint",
+		id: "ActivateEndpoint", access: managesProject, method: http.MethodPost, path: one + "/activate", tag: tag, summary: "Activate an endpoint",
 		status: http.StatusAccepted, message: "endpoint status successfully activated",
 	}, a.activateEndpoint)
 	handle(r, operation{
-		id: "ExpireSecret", method: http.MethodPut, path: one + "/expire_secret", tag: tag, summary: "Replace an endpoint's secret",
+		id: "ExpireSecret", access: managesProject, method: http.MethodPut, path: one + "/expire_secret", tag: tag, summary: "Replace an endpoint's secret",
 		status: http.StatusOK, message: "endpoint secret expired successfully",
 	}, a.expireSecret)
 }
@@ -80,10 +80,7 @@ type createEndpointInput struct {
 
 func (a *api) createEndpoint(ctx context.Context, in *createEndpointInput) (*endpointView, error) {
 	x := exchangeOf(ctx)
-	p, err := a.enter(ctx, x, in.Project, manage)
-	if err != nil {
-		return nil, err
-	}
+	p := projectOf(ctx)
 	req, err := in.Payload.decode()
 	if err != nil {
 		return nil, err
@@ -144,10 +141,7 @@ type endpointsInput struct {
 
 func (a *api) endpoints(ctx context.Context, in *endpointsInput) (paged[*endpointView], error) {
 	x := exchangeOf(ctx)
-	p, err := a.enter(ctx, x, in.Project, view)
-	if err != nil {
-		return paged[*endpointView]{}, err
-	}
+	p := projectOf(ctx)
 	page, err := in.page()
 	if err != nil {
 		return paged[*endpointView]{}, err
@@ -165,11 +159,8 @@ func (a *api) endpoints(ctx context.Context, in *endpointsInput) (paged[*endpoin
 
 // find returns the endpoint of a request from the store, which is never behind.
 // A missing one is NotFound.
-func (a *api) find(ctx context.Context, in *EndpointPath, want right) (*convoy.Endpoint, *convoy.Project, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, want)
-	if err != nil {
-		return nil, nil, err
-	}
+func (a *api) find(ctx context.Context, in *EndpointPath) (*convoy.Endpoint, *convoy.Project, error) {
+	p := projectOf(ctx)
 	if !id.Valid(in.Endpoint) {
 		return nil, nil, convoy.E(convoy.NotFound, "endpoint not found")
 	}
@@ -178,7 +169,7 @@ func (a *api) find(ctx context.Context, in *EndpointPath, want right) (*convoy.E
 }
 
 func (a *api) endpoint(ctx context.Context, in *EndpointPath) (*endpointView, error) {
-	e, _, err := a.find(ctx, in, view)
+	e, _, err := a.find(ctx, in)
 	if convoy.IsNotFound(err) {
 		err = convoy.E(convoy.NotFound, "Resource not found")
 	}
@@ -195,7 +186,7 @@ type updateEndpointInput struct {
 
 func (a *api) updateEndpoint(ctx context.Context, in *updateEndpointInput) (*endpointView, error) {
 	x := exchangeOf(ctx)
-	e, p, err := a.find(ctx, &in.EndpointPath, manage)
+	e, p, err := a.find(ctx, &in.EndpointPath)
 	if err != nil {
 		return nil, refuse(err, "endpoint not found")
 	}
@@ -231,7 +222,7 @@ func (a *api) saveEndpoint(ctx context.Context, p *convoy.Project, e *convoy.End
 }
 
 func (a *api) deleteEndpoint(ctx context.Context, in *EndpointPath) (none, error) {
-	e, p, err := a.find(ctx, in, manage)
+	e, p, err := a.find(ctx, in)
 	if err != nil {
 		return nil, refuse(err, "endpoint not found")
 	}
@@ -247,7 +238,7 @@ func (a *api) deleteEndpoint(ctx context.Context, in *EndpointPath) (none, error
 }
 
 func (a *api) pauseEndpoint(ctx context.Context, in *EndpointPath) (*endpointView, error) {
-	e, p, err := a.find(ctx, in, manage)
+	e, p, err := a.find(ctx, in)
 	if err != nil {
 		return nil, refuse(err, "failed to find endpoint")
 	}
@@ -261,7 +252,7 @@ func (a *api) pauseEndpoint(ctx context.Context, in *EndpointPath) (*endpointVie
 }
 
 func (a *api) activateEndpoint(ctx context.Context, in *EndpointPath) (*endpointView, error) {
-	e, p, err := a.find(ctx, in, manage)
+	e, p, err := a.find(ctx, in)
 	if err != nil {
 		return nil, refuse(err, "failed to find endpoint")
 	}
@@ -293,7 +284,7 @@ type expireSecretRequest struct {
 }
 
 func (a *api) expireSecret(ctx context.Context, in *expireSecretInput) (*endpointView, error) {
-	e, p, err := a.find(ctx, &in.EndpointPath, manage)
+	e, p, err := a.find(ctx, &in.EndpointPath)
 	if err != nil {
 		return nil, refuse(err, "endpoint not found")
 	}

@@ -60,34 +60,31 @@ func (a *api) eventTypeRoutes(r *registrar) {
 		one = all + "/{eventTypeId}"
 	)
 	handle(r, operation{
-		id: "GetEventTypes", method: http.MethodGet, path: all, tag: tag, summary: "List event types",
+		id: "GetEventTypes", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List event types",
 		status: http.StatusOK, message: "Event types fetched successfully",
 	}, a.eventTypes)
 	handle(r, operation{
-		id: "CreateEventType", method: http.MethodPost, path: all, tag: tag, summary: "Create an event type",
+		id: "CreateEventType", access: managesProject, method: http.MethodPost, path: all, tag: tag, summary: "Create an event type",
 		status: http.StatusCreated, message: "Event type created successfully",
 	}, a.createEventType)
 	// Generated clients know 201 for these two, whatever they do.
 	handle(r, operation{
-		id: "UpdateEventType", method: http.MethodPut, path: one, tag: tag, summary: "Update an event type",
+		id: "UpdateEventType", access: managesProject, method: http.MethodPut, path: one, tag: tag, summary: "Update an event type",
 		status: http.StatusCreated, message: "Event type created successfully",
 	}, a.updateEventType)
 	handle(r, operation{
-		id: "DeprecateEventType", method: http.MethodPost, path: one + "/deprecate", tag: tag, summary: "Mark an event type as deprecated",
+		id: "DeprecateEventType", access: managesProject, method: http.MethodPost, path: one + "/deprecate", tag: tag, summary: "Mark an event type as deprecated",
 		status: http.StatusCreated, message: "Event type deprecated successfully",
 	}, a.deprecateEventType)
 	handle(r, operation{
-		id: "ImportOpenApiSpec", method: http.MethodPost, path: all + "/import", tag: tag,
+		id: "ImportOpenApiSpec", access: managesProject, method: http.MethodPost, path: all + "/import", tag: tag,
 		summary: "Create and update event types from the webhooks of an OpenAPI document",
 		status:  http.StatusOK, message: "Event types imported successfully",
 	}, a.importEventTypes)
 }
 
-func (a *api) eventTypes(ctx context.Context, in *ProjectPath) ([]eventTypeView, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
-	if err != nil {
-		return nil, err
-	}
+func (a *api) eventTypes(ctx context.Context, _ *ProjectPath) ([]eventTypeView, error) {
+	p := projectOf(ctx)
 	list, err := a.Store.EventTypes(ctx, p.Settings().ID)
 	if err != nil {
 		return nil, err
@@ -128,10 +125,7 @@ type createEventTypeInput struct {
 
 func (a *api) createEventType(ctx context.Context, in *createEventTypeInput) (eventTypeView, error) {
 	var none eventTypeView
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
-	if err != nil {
-		return none, err
-	}
+	p := projectOf(ctx)
 	req, err := in.Payload.decode()
 	if err != nil {
 		return none, err
@@ -162,10 +156,7 @@ const textNoEventType = "event type not found"
 
 // findEventType returns the event type of a request that wants to change it.
 func (a *api) findEventType(ctx context.Context, in *EventTypePath) (*convoy.EventType, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
-	if err != nil {
-		return nil, err
-	}
+	p := projectOf(ctx)
 	if !id.Valid(in.EventType) {
 		return nil, convoy.E(convoy.Invalid, textNoEventType)
 	}
@@ -225,10 +216,7 @@ type importEventTypesInput struct {
 }
 
 func (a *api) importEventTypes(ctx context.Context, in *importEventTypesInput) ([]eventTypeView, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
-	if err != nil {
-		return nil, err
-	}
+	p := projectOf(ctx)
 	req, err := in.Payload.decode()
 	if err != nil {
 		return nil, err

@@ -160,11 +160,11 @@ func (a *api) eventRoutes(r *registrar) {
 	)
 	a.describePublish(r)
 	handle(r, operation{
-		id: "GetEventsPaged", method: http.MethodGet, path: all, tag: tag, summary: "List events",
+		id: "GetEventsPaged", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List events",
 		status: http.StatusOK, message: "App events fetched successfully",
 	}, a.events)
 	handle(r, operation{
-		id: "GetEndpointEvent", method: http.MethodGet, path: all + "/{eventID}", tag: tag, summary: "Get an event",
+		id: "GetEndpointEvent", access: viewsProject, method: http.MethodGet, path: all + "/{eventID}", tag: tag, summary: "Get an event",
 		status: http.StatusOK, message: "Endpoint event fetched successfully",
 	}, a.event)
 }
@@ -209,10 +209,7 @@ func isObject(text string) bool { return gjson.Valid(text) && gjson.Parse(text).
 
 func (a *api) events(ctx context.Context, in *eventsInput) (paged[eventView], error) {
 	var none paged[eventView]
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
-	if err != nil {
-		return none, err
-	}
+	p := projectOf(ctx)
 	page, err := in.page()
 	if err != nil {
 		return none, err
@@ -285,10 +282,7 @@ type eventInput struct {
 }
 
 func (a *api) event(ctx context.Context, in *eventInput) (eventView, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
-	if err != nil {
-		return eventView{}, err
-	}
+	p := projectOf(ctx)
 	if !id.Valid(in.Event) {
 		return eventView{}, convoy.E(convoy.NotFound, "event not found")
 	}

@@ -82,37 +82,37 @@ func (a *api) filterRoutes(r *registrar) {
 		one = all + "/{filterID}"
 	)
 	handle(r, operation{
-		id: "GetFilters", method: http.MethodGet, path: all, tag: tag, summary: "List the filters of a subscription",
+		id: "GetFilters", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List the filters of a subscription",
 		status: http.StatusOK, message: "Filters retrieved successfully",
 	}, a.filters)
 	handle(r, operation{
-		id: "CreateFilter", method: http.MethodPost, path: all, tag: tag, summary: "Add a filter",
+		id: "CreateFilter", access: managesProject, method: http.MethodPost, path: all, tag: tag, summary: "Add a filter",
 		status: http.StatusCreated, message: "Filter created successfully",
 	}, a.createFilter)
 	handle(r, operation{
-		id: "BulkCreateFilters", method: http.MethodPost, path: all + "/bulk", tag: tag, summary: "Add several filters, all or none",
+		id: "BulkCreateFilters", access: managesProject, method: http.MethodPost, path: all + "/bulk", tag: tag, summary: "Add several filters, all or none",
 		status: http.StatusCreated, message: "Filters created successfully",
 	}, a.createFilters)
 	handle(r, operation{
-		id: "BulkUpdateFilters", method: http.MethodPut, alias: http.MethodPost, path: all + "/bulk_update", tag: tag,
+		id: "BulkUpdateFilters", access: managesProject, method: http.MethodPut, alias: http.MethodPost, path: all + "/bulk_update", tag: tag,
 		summary: "Change several filters, all or none",
 		status:  http.StatusOK, message: "Filters updated successfully",
 	}, a.updateFilters)
 	handle(r, operation{
-		id: "TestFilter", method: http.MethodPost, path: all + "/test/{eventType}", tag: tag,
+		id: "TestFilter", access: viewsProject, method: http.MethodPost, path: all + "/test/{eventType}", tag: tag,
 		summary: "Ask whether a subscription would take an event",
 		status:  http.StatusOK, message: "Filter test completed",
 	}, a.testFilter)
 	handle(r, operation{
-		id: "GetFilter", method: http.MethodGet, path: one, tag: tag, summary: "Get a filter",
+		id: "GetFilter", access: viewsProject, method: http.MethodGet, path: one, tag: tag, summary: "Get a filter",
 		status: http.StatusOK, message: "Filter retrieved successfully",
 	}, a.filter)
 	handle(r, operation{
-		id: "UpdateFilter", method: http.MethodPut, path: one, tag: tag, summary: "Change a filter",
+		id: "UpdateFilter", access: managesProject, method: http.MethodPut, path: one, tag: tag, summary: "Change a filter",
 		status: http.StatusOK, message: "Filter updated successfully",
 	}, a.updateFilter)
 	handle(r, operation{
-		id: "DeleteFilter", method: http.MethodDelete, path: one, tag: tag, summary: "Remove a filter",
+		id: "DeleteFilter", access: managesProject, method: http.MethodDelete, path: one, tag: tag, summary: "Remove a filter",
 		status: http.StatusOK, message: "Filter deleted successfully",
 	}, a.deleteFilter)
 }
@@ -124,8 +124,8 @@ type FilterPath struct {
 }
 
 // filtered finds the subscription of a request about filters.
-func (a *api) filtered(ctx context.Context, in *SubscriptionPath, want right) (*convoy.Subscription, error) {
-	s, _, err := a.findSubscription(ctx, in, want)
+func (a *api) filtered(ctx context.Context, in *SubscriptionPath) (*convoy.Subscription, error) {
+	s, _, err := a.findSubscription(ctx, in)
 	if convoy.IsNotFound(err) {
 		err = convoy.Wrap(convoy.NotFound, "subscription not found", err)
 	}
@@ -134,7 +134,7 @@ func (a *api) filtered(ctx context.Context, in *SubscriptionPath, want right) (*
 
 // changeFilters edits the filters of a subscription.
 func (a *api) changeFilters(ctx context.Context, in *SubscriptionPath, change func(s *convoy.Subscription) error) error {
-	s, err := a.filtered(ctx, in, manage)
+	s, err := a.filtered(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func findFilter(s *convoy.Subscription, uid string) (int, error) {
 }
 
 func (a *api) filters(ctx context.Context, in *SubscriptionPath) ([]filterView, error) {
-	s, err := a.filtered(ctx, in, view)
+	s, err := a.filtered(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +178,7 @@ func (a *api) filters(ctx context.Context, in *SubscriptionPath) ([]filterView, 
 }
 
 func (a *api) filter(ctx context.Context, in *FilterPath) (filterView, error) {
-	s, err := a.filtered(ctx, &in.SubscriptionPath, view)
+	s, err := a.filtered(ctx, &in.SubscriptionPath)
 	if err != nil {
 		return filterView{}, err
 	}
@@ -196,7 +196,7 @@ type createFilterInput struct {
 
 func (a *api) createFilter(ctx context.Context, in *createFilterInput) (filterView, error) {
 	var v filterView
-	if _, err := a.filtered(ctx, &in.SubscriptionPath, manage); err != nil {
+	if _, err := a.filtered(ctx, &in.SubscriptionPath); err != nil {
 		return v, err
 	}
 	req, err := in.Payload.decode()
@@ -299,7 +299,7 @@ type createFiltersInput struct {
 }
 
 func (a *api) createFilters(ctx context.Context, in *createFiltersInput) ([]filterView, error) {
-	if _, err := a.filtered(ctx, &in.SubscriptionPath, manage); err != nil {
+	if _, err := a.filtered(ctx, &in.SubscriptionPath); err != nil {
 		return nil, err
 	}
 	requests, err := in.Payload.decode()
@@ -333,7 +333,7 @@ type updateFilterInput struct {
 
 func (a *api) updateFilter(ctx context.Context, in *updateFilterInput) (filterView, error) {
 	var v filterView
-	if _, err := a.filtered(ctx, &in.SubscriptionPath, manage); err != nil {
+	if _, err := a.filtered(ctx, &in.SubscriptionPath); err != nil {
 		return v, err
 	}
 	req, err := in.Payload.decode()
@@ -397,7 +397,7 @@ type updateFiltersInput struct {
 }
 
 func (a *api) updateFilters(ctx context.Context, in *updateFiltersInput) ([]filterView, error) {
-	if _, err := a.filtered(ctx, &in.SubscriptionPath, manage); err != nil {
+	if _, err := a.filtered(ctx, &in.SubscriptionPath); err != nil {
 		return nil, err
 	}
 	requests, err := in.Payload.decode()

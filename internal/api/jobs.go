@@ -50,11 +50,11 @@ func (a *api) jobRoutes(r *registrar) {
 		one = all + "/{jobID}"
 	)
 	handle(r, operation{
-		id: "ListBatchJobs", method: http.MethodGet, path: all, tag: tag, summary: "List batch jobs",
+		id: "ListBatchJobs", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List batch jobs",
 		status: http.StatusOK, message: "Batch jobs fetched successfully",
 	}, a.jobs)
 	handle(r, operation{
-		id: "GetBatchJob", method: http.MethodGet, path: one, tag: tag, summary: "Get a batch job and its progress",
+		id: "GetBatchJob", access: viewsProject, method: http.MethodGet, path: one, tag: tag, summary: "Get a batch job and its progress",
 		status: http.StatusOK, message: "Batch job fetched successfully",
 	}, a.job)
 	for _, op := range []struct {
@@ -66,7 +66,7 @@ func (a *api) jobRoutes(r *registrar) {
 		{"CancelBatchJob", "/cancel", "Cancel a batch job", "Batch job cancelled successfully", convoy.BatchCancelled},
 	} {
 		handle(r, operation{
-			id: op.id, method: http.MethodPut, path: one + op.path, tag: tag, summary: op.summary, status: http.StatusOK, message: op.message,
+			id: op.id, access: managesProject, method: http.MethodPut, path: one + op.path, tag: tag, summary: op.summary, status: http.StatusOK, message: op.message,
 		}, func(ctx context.Context, in *jobInput) (jobView, error) { return a.setJob(ctx, in, op.to) })
 	}
 }
@@ -78,10 +78,7 @@ type jobsInput struct {
 
 func (a *api) jobs(ctx context.Context, in *jobsInput) (paged[jobView], error) {
 	var none paged[jobView]
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
-	if err != nil {
-		return none, err
-	}
+	p := projectOf(ctx)
 	page, err := in.page()
 	if err != nil {
 		return none, err
@@ -99,10 +96,7 @@ type jobInput struct {
 }
 
 func (a *api) job(ctx context.Context, in *jobInput) (jobView, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
-	if err != nil {
-		return jobView{}, err
-	}
+	p := projectOf(ctx)
 	if !id.Valid(in.Job) {
 		return jobView{}, convoy.E(convoy.NotFound, jobMissing)
 	}
@@ -114,10 +108,7 @@ func (a *api) job(ctx context.Context, in *jobInput) (jobView, error) {
 }
 
 func (a *api) setJob(ctx context.Context, in *jobInput, to convoy.BatchState) (jobView, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
-	if err != nil {
-		return jobView{}, err
-	}
+	p := projectOf(ctx)
 	if !id.Valid(in.Job) {
 		return jobView{}, convoy.E(convoy.Invalid, jobMissing)
 	}

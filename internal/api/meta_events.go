@@ -70,15 +70,15 @@ func (a *api) metaEventRoutes(r *registrar) {
 		one = all + "/{metaEventID}"
 	)
 	handle(r, operation{
-		id: "GetMetaEventsPaged", method: http.MethodGet, path: all, tag: tag, summary: "List meta events",
+		id: "GetMetaEventsPaged", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List meta events",
 		status: http.StatusOK, message: "Meta events fetched successfully",
 	}, a.metaEvents)
 	handle(r, operation{
-		id: "GetMetaEvent", method: http.MethodGet, path: one, tag: tag, summary: "Get a meta event",
+		id: "GetMetaEvent", access: viewsProject, method: http.MethodGet, path: one, tag: tag, summary: "Get a meta event",
 		status: http.StatusOK, message: "Meta event fetched successfully",
 	}, a.metaEvent)
 	handle(r, operation{
-		id: "ResendMetaEvent", method: http.MethodPut, path: one + "/resend", tag: tag, summary: "Send a failed meta event again",
+		id: "ResendMetaEvent", access: managesProject, method: http.MethodPut, path: one + "/resend", tag: tag, summary: "Send a failed meta event again",
 		status: http.StatusOK, message: "Meta event processed for retry successfully",
 	}, a.resendMetaEvent)
 }
@@ -91,10 +91,7 @@ type metaEventsInput struct {
 
 func (a *api) metaEvents(ctx context.Context, in *metaEventsInput) (paged[metaEventView], error) {
 	var none paged[metaEventView]
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
-	if err != nil {
-		return none, err
-	}
+	p := projectOf(ctx)
 	page, err := in.page()
 	if err != nil {
 		return none, err
@@ -133,11 +130,8 @@ type MetaEventPath struct {
 var errNoMetaEvent = convoy.E(convoy.NotFound, "meta event not found")
 
 // findMetaEvent returns the meta event of a request and the project it tells of.
-func (a *api) findMetaEvent(ctx context.Context, in *MetaEventPath, want right) (store.DeliveryDetail, *convoy.Project, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, want)
-	if err != nil {
-		return store.DeliveryDetail{}, nil, err
-	}
+func (a *api) findMetaEvent(ctx context.Context, in *MetaEventPath) (store.DeliveryDetail, *convoy.Project, error) {
+	p := projectOf(ctx)
 	if !id.Valid(in.MetaEvent) {
 		return store.DeliveryDetail{}, nil, errNoMetaEvent
 	}
@@ -158,7 +152,7 @@ func (a *api) viewMetaEvent(ctx context.Context, p *convoy.Project, d store.Deli
 }
 
 func (a *api) metaEvent(ctx context.Context, in *MetaEventPath) (metaEventView, error) {
-	d, p, err := a.findMetaEvent(ctx, in, view)
+	d, p, err := a.findMetaEvent(ctx, in)
 	if err != nil {
 		return metaEventView{}, err
 	}
@@ -166,7 +160,7 @@ func (a *api) metaEvent(ctx context.Context, in *MetaEventPath) (metaEventView, 
 }
 
 func (a *api) resendMetaEvent(ctx context.Context, in *MetaEventPath) (metaEventView, error) {
-	d, p, err := a.findMetaEvent(ctx, in, manage)
+	d, p, err := a.findMetaEvent(ctx, in)
 	if err != nil {
 		return metaEventView{}, err
 	}

@@ -37,7 +37,7 @@ const (
 
 func (a *api) onboardRoutes(r *registrar) {
 	handle(r, operation{
-		id: "BulkOnboard", method: http.MethodPost, path: "/api/v1/projects/{projectID}" + onboardRoute, tag: "Onboarding",
+		id: "BulkOnboard", access: managesProject, method: http.MethodPost, path: "/api/v1/projects/{projectID}" + onboardRoute, tag: "Onboarding",
 		summary: "Create many endpoints with a subscription each",
 		status:  http.StatusAccepted, message: "Bulk onboard request accepted",
 		also: map[int]alternative{
@@ -107,10 +107,7 @@ func (v onboardView) outcome() (status int, message string) {
 // a fault in between leaves whole batches.
 func (a *api) onboard(ctx context.Context, in *onboardInput) (onboardView, error) {
 	var v onboardView
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
-	if err != nil {
-		return v, err
-	}
+	p := projectOf(ctx)
 	settings := p.Settings()
 	if settings.Type != convoy.Outgoing {
 		return v, convoy.E(convoy.Invalid, "bulk onboard is only supported for outgoing projects")

@@ -102,28 +102,28 @@ func (a *api) portalRoutes(r *registrar) {
 		one = all + "/{portalLinkID}"
 	)
 	handle(r, operation{
-		id: "CreatePortalLink", method: http.MethodPost, path: all, tag: tag, summary: "Create a portal link",
+		id: "CreatePortalLink", access: managesProject, method: http.MethodPost, path: all, tag: tag, summary: "Create a portal link",
 		status: http.StatusCreated, message: "Portal link created successfully",
 	}, a.createPortalLink)
 	handle(r, operation{
-		id: "LoadPortalLinksPaged", method: http.MethodGet, path: all, tag: tag, summary: "List portal links",
+		id: "LoadPortalLinksPaged", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List portal links",
 		status: http.StatusOK, message: "Portal links fetched successfully",
 	}, a.portalLinks)
 	handle(r, operation{
-		id: "GetPortalLink", method: http.MethodGet, path: one, tag: tag, summary: "Get a portal link",
+		id: "GetPortalLink", access: viewsProject, method: http.MethodGet, path: one, tag: tag, summary: "Get a portal link",
 		status: http.StatusOK, message: "Portal link fetched successfully",
 	}, a.portalLink)
 	handle(r, operation{
-		id: "UpdatePortalLink", method: http.MethodPut, path: one, tag: tag, summary: "Update a portal link",
+		id: "UpdatePortalLink", access: managesProject, method: http.MethodPut, path: one, tag: tag, summary: "Update a portal link",
 		status: http.StatusAccepted, message: "Portal link updated successfully",
 		also: map[int]alternative{http.StatusOK: {message: "Portal link revoked successfully", body: reflect.TypeFor[envelope[none]]()}},
 	}, a.updatePortalLink)
 	handle(r, operation{
-		id: "RevokePortalLink", method: http.MethodPut, path: one + "/revoke", tag: tag, summary: "End a portal link",
+		id: "RevokePortalLink", access: managesProject, method: http.MethodPut, path: one + "/revoke", tag: tag, summary: "End a portal link",
 		status: http.StatusOK, message: "Portal link revoked successfully",
 	}, a.revokePortalLink)
 	handle(r, operation{
-		id: "RefreshPortalLinkAuthToken", method: http.MethodGet, path: one + "/refresh_token", tag: tag, summary: "Make a key of a portal link",
+		id: "RefreshPortalLinkAuthToken", access: viewsProject, method: http.MethodGet, path: one + "/refresh_token", tag: tag, summary: "Make a key of a portal link",
 		status: http.StatusOK, message: "Portal link fetched successfully",
 	}, a.refreshPortalLink)
 }
@@ -176,10 +176,7 @@ type createPortalLinkInput struct {
 
 func (a *api) createPortalLink(ctx context.Context, in *createPortalLinkInput) (portalLinkView, error) {
 	var none portalLinkView
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
-	if err != nil {
-		return none, err
-	}
+	p := projectOf(ctx)
 	req, err := in.Payload.decode()
 	if err != nil {
 		return none, err
@@ -220,10 +217,7 @@ type portalLinksInput struct {
 
 func (a *api) portalLinks(ctx context.Context, in *portalLinksInput) (paged[portalLinkView], error) {
 	var none paged[portalLinkView]
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
-	if err != nil {
-		return none, err
-	}
+	p := projectOf(ctx)
 	page, err := in.page()
 	if err != nil {
 		return none, err
@@ -247,11 +241,8 @@ type PortalLinkPath struct {
 	Link string `path:"portalLinkID" doc:"The portal link's id"`
 }
 
-func (a *api) findPortalLink(ctx context.Context, in *PortalLinkPath, want right) (*convoy.PortalLink, *catalog.Project, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, want)
-	if err != nil {
-		return nil, nil, err
-	}
+func (a *api) findPortalLink(ctx context.Context, in *PortalLinkPath) (*convoy.PortalLink, *catalog.Project, error) {
+	p := projectOf(ctx)
 	const missing = "Resource not found"
 	if !id.Valid(in.Link) {
 		return nil, nil, convoy.E(convoy.NotFound, missing)
@@ -264,7 +255,7 @@ func (a *api) findPortalLink(ctx context.Context, in *PortalLinkPath, want right
 }
 
 func (a *api) portalLink(ctx context.Context, in *PortalLinkPath) (portalLinkView, error) {
-	l, p, err := a.findPortalLink(ctx, in, view)
+	l, p, err := a.findPortalLink(ctx, in)
 	if err != nil {
 		return portalLinkView{}, err
 	}
@@ -291,7 +282,7 @@ func (u updatedLink) outcome() (status int, message string) {
 }
 
 func (a *api) updatePortalLink(ctx context.Context, in *updatePortalLinkInput) (updatedLink, error) {
-	l, p, err := a.findPortalLink(ctx, &in.PortalLinkPath, manage)
+	l, p, err := a.findPortalLink(ctx, &in.PortalLinkPath)
 	if err != nil {
 		return updatedLink{}, err
 	}
@@ -318,7 +309,7 @@ func (a *api) updatePortalLink(ctx context.Context, in *updatePortalLinkInput) (
 }
 
 func (a *api) revokePortalLink(ctx context.Context, in *PortalLinkPath) (none, error) {
-	l, _, err := a.findPortalLink(ctx, in, manage)
+	l, _, err := a.findPortalLink(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -326,7 +317,7 @@ func (a *api) revokePortalLink(ctx context.Context, in *PortalLinkPath) (none, e
 }
 
 func (a *api) refreshPortalLink(ctx context.Context, in *PortalLinkPath) (string, error) {
-	l, _, err := a.findPortalLink(ctx, in, manage)
+	l, _, err := a.findPortalLink(ctx, in)
 	if err != nil {
 		return "", err
 	}

@@ -80,23 +80,23 @@ func (a *api) projectRoutes(r *registrar) {
 		one = all + "/{projectID}"
 	)
 	handle(r, operation{
-		id: "GetProjects", method: http.MethodGet, path: all, tag: tag, summary: "List an organisation's projects",
+		id: "GetProjects", access: viewsOrganisation, method: http.MethodGet, path: all, tag: tag, summary: "List an organisation's projects",
 		status: http.StatusOK, message: "Projects fetched successfully",
 	}, a.projects)
 	handle(r, operation{
-		id: "CreateProject", method: http.MethodPost, path: all, tag: tag, summary: "Create a project",
+		id: "CreateProject", access: managesOrganisation, method: http.MethodPost, path: all, tag: tag, summary: "Create a project",
 		status: http.StatusCreated, message: "Project created successfully",
 	}, a.createProject)
 	handle(r, operation{
-		id: "GetProject", method: http.MethodGet, path: one, tag: tag, summary: "Get a project",
+		id: "GetProject", access: viewsProject, method: http.MethodGet, path: one, tag: tag, summary: "Get a project",
 		status: http.StatusOK, message: "Project fetched successfully",
 	}, a.project)
 	handle(r, operation{
-		id: "UpdateProject", method: http.MethodPut, alias: http.MethodPost, path: one, tag: tag, summary: "Update a project",
+		id: "UpdateProject", access: managesProject, method: http.MethodPut, alias: http.MethodPost, path: one, tag: tag, summary: "Update a project",
 		status: http.StatusAccepted, message: "Project updated successfully",
 	}, a.updateProject)
 	handle(r, operation{
-		id: "DeleteProject", method: http.MethodDelete, path: one, tag: tag, summary: "Delete a project",
+		id: "DeleteProject", access: managesProject, method: http.MethodDelete, path: one, tag: tag, summary: "Delete a project",
 		status: http.StatusOK, message: "Project deleted successfully",
 	}, a.deleteProject)
 }
@@ -106,13 +106,15 @@ type ProjectPath struct {
 	Project string `path:"projectID" doc:"The project's id; a project's key acts on its own project whatever this says"`
 }
 
+func (p *ProjectPath) project() string { return p.Project }
+
 // OrganisationQuery names an organisation, in the query or a header.
 type OrganisationQuery struct {
 	Org    string `query:"orgID" doc:"The organisation's id"`
 	Header string `header:"X-Organisation-Id" doc:"The same, where orgID is not given"`
 }
 
-func (q *OrganisationQuery) id() convoy.OrganisationID {
+func (q *OrganisationQuery) organisation() convoy.OrganisationID {
 	if q.Org != "" {
 		return convoy.OrganisationID(q.Org)
 	}
@@ -122,52 +124,17 @@ func (q *OrganisationQuery) id() convoy.OrganisationID {
 type projectsInput struct{ OrganisationQuery }
 
 func (a *api) projects(ctx context.Context, in *projectsInput) ([]projectView, error) {
-	key, org := exchangeOf(ctx).key, in.id()
-	if org == "" {
-		return nil, invalid("orgID", "please provide an organisation id")
-	}
-	role := convoy.Role{Type: convoy.RoleOrganisationAdmin}
-	if key.Type == convoy.PersonalKey {
-		m, err := a.membership(ctx, key, org)
-		if err != nil {
-			return nil, err
-		}
-		role = m.Role
-	} else {
-		p, err := a.Catalog.Project(ctx, key.Role.Project)
-		if err != nil {
-			return nil, refuse(err, "project not found")
-		}
-		if p.Settings().OrganisationID != org {
-			return nil, errNotMember
-		}
-	}
-	list, err := a.Store.Projects(ctx, org)
+	list, err := a.Store.Projects(ctx, in.organisation())
 	if err != nil {
 		return nil, err
 	}
-	views := []projectView{}
+	role, views := exchangeOf(ctx).role, []projectView{}
 	for _, p := range list {
 		if allows(role, p.ID, view) {
 			views = append(views, viewProject(p))
 		}
 	}
 	return views, nil
-}
-
-// membership is a person's place in an organisation that exists.
-func (a *api) membership(ctx context.Context, key *convoy.APIKey, org convoy.OrganisationID) (*convoy.Membership, error) {
-	if !id.Valid(string(org)) {
-		return nil, convoy.E(convoy.Invalid, "organisation not found")
-	}
-	if _, err := a.Store.Organisation(ctx, org); err != nil {
-		return nil, refuse(err, "organisation not found")
-	}
-	m, err := a.Store.Membership(ctx, key.UserID, org)
-	if convoy.IsNotFound(err) {
-		return nil, errNotMember
-	}
-	return m, err
 }
 
 type createProjectInput struct {
@@ -177,20 +144,7 @@ type createProjectInput struct {
 
 func (a *api) createProject(ctx context.Context, in *createProjectInput) (createdProject, error) {
 	var none createdProject
-	x, org := exchangeOf(ctx), in.id()
-	if x.key.Type != convoy.PersonalKey {
-		return none, errForbidden
-	}
-	if org == "" {
-		return none, convoy.E(convoy.NotFound, "Organization not found")
-	}
-	m, err := a.membership(ctx, x.key, org)
-	if err != nil {
-		return none, err
-	}
-	if !allows(m.Role, "", manage) {
-		return none, errForbidden
-	}
+	x, org := exchangeOf(ctx), in.organisation()
 	req, err := in.Payload.decode()
 	if err != nil {
 		return none, err
@@ -260,11 +214,8 @@ func (a *api) applyProject(ctx context.Context, p *convoy.Project, req *projectR
 	return nil
 }
 
-func (a *api) project(ctx context.Context, in *ProjectPath) (projectView, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
-	if err != nil {
-		return projectView{}, err
-	}
+func (a *api) project(ctx context.Context, _ *ProjectPath) (projectView, error) {
+	p := projectOf(ctx)
 	return viewProject(p.Settings()), nil
 }
 
@@ -274,10 +225,7 @@ type updateProjectInput struct {
 }
 
 func (a *api) updateProject(ctx context.Context, in *updateProjectInput) (projectView, error) {
-	entered, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
-	if err != nil {
-		return projectView{}, err
-	}
+	entered := projectOf(ctx)
 	req, err := in.Payload.decode()
 	if err != nil {
 		return projectView{}, err
@@ -324,11 +272,8 @@ func (a *api) reactivate(ctx context.Context, p *convoy.Project) error {
 	return nil
 }
 
-func (a *api) deleteProject(ctx context.Context, in *ProjectPath) (none, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
-	if err != nil {
-		return nil, err
-	}
+func (a *api) deleteProject(ctx context.Context, _ *ProjectPath) (none, error) {
+	p := projectOf(ctx)
 	if err := a.Store.DeleteProject(ctx, p.Settings().ID, a.now()); err != nil {
 		return nil, refuse(err, "project not found")
 	}

@@ -120,7 +120,7 @@ func (a *api) describePublish(r *registrar) {
 			describeBatch(&op)
 		}
 		r.huma.OpenAPI().AddOperation(&op)
-		r.route(op.Method, op.Path)
+		r.route(op.Method, op.Path, managesProject)
 		to.route = a.routes[op.Method+" "+op.Path]
 		to.route.publishes = true
 		a.mux.HandleFunc(op.Method+" "+op.Path, func(w http.ResponseWriter, req *http.Request) {
@@ -169,10 +169,11 @@ func (a *api) publish(x *exchange, r *http.Request, urlProject string, to *publi
 // accept checks a request and publishes its event.
 func (a *api) accept(x *exchange, r *http.Request, urlProject string, kind convoy.EventKind, s *scratch) (*convoy.Event, error) {
 	ctx := r.Context()
-	project, err := a.enter(ctx, x, urlProject, manage)
+	err := a.enterProject(ctx, x, urlProject, x.route.access.right())
 	if err != nil {
 		return nil, err
 	}
+	project := x.entered
 	if err := a.IngestRate.take(ctx, 1); err != nil {
 		return nil, err
 	}

@@ -111,10 +111,11 @@ func (a *api) publishBatch(x *exchange, r *http.Request, urlProject string, _ *p
 func (a *api) acceptBatch(x *exchange, r *http.Request, urlProject string) (batchView, error) {
 	ctx := r.Context()
 	var none batchView
-	project, err := a.enter(ctx, x, urlProject, manage)
+	err := a.enterProject(ctx, x, urlProject, x.route.access.right())
 	if err != nil {
 		return none, err
 	}
+	project := x.entered
 	longest := maxBatchBody(a.MaxBody)
 	size := r.ContentLength
 	if size > longest {

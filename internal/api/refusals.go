@@ -138,7 +138,7 @@ type refusalView struct {
 }
 
 func (a *api) refusals(ctx context.Context, in *SourcePath) ([]refusalView, error) {
-	s, err := a.findSource(ctx, in, view)
+	s, err := a.findSource(ctx, in)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,8 @@ type operation struct {
 	path    string
 	tag     string
 	summary string
+	// access is what callers need.
+	access access
 	// status of success; message is what the envelope then says.
 	status  int
 	message string
@@ -102,15 +104,21 @@ type outcome interface {
 type registrar struct {
 	api  *api
 	huma huma.API
+	// undeclared are the operations that nobody may have said who may call.
+	undeclared []string
 }
 
 // handle registers an operation. The input's fields are its path and query
 // parameters, by tags, and at most one payload named Payload; the output is the
 // data of the envelope.
 func handle[I, T any](r *registrar, op operation, fn func(ctx context.Context, in *I) (T, error)) {
+	r.declare(op, new(I))
 	check := textFields(reflect.TypeFor[I]())
 	serve := func(ctx context.Context, in *I) (*reply, error) {
 		if err := check(reflect.ValueOf(in).Elem()); err != nil {
+			return r.api.refusal(ctx, err), nil
+		}
+		if err := r.api.enter(ctx, exchangeOf(ctx), op.access, in); err != nil {
 			return r.api.refusal(ctx, err), nil
 		}
 		data, err := fn(ctx, in)
@@ -140,16 +148,25 @@ func handle[I, T any](r *registrar, op operation, fn func(ctx context.Context, i
 	described.RequestBody = nil
 	huma.Register(r.huma, described, serve)
 	documented(r.huma.OpenAPI().Paths[op.path])[op.method].RequestBody = content
-	r.route(op.method, op.path)
+	r.route(op.method, op.path, op.access)
 	if op.alias != "" {
 		described.OperationID, described.Method, described.Hidden = op.id+"Alias", op.alias, true
 		huma.Register(r.huma, described, serve)
-		r.route(op.alias, op.path)
+		r.route(op.alias, op.path, op.access)
 	}
 }
 
-func (r *registrar) route(method, path string) {
-	r.api.routes[method+" "+path] = r.api.newRoute(path, method)
+// declare notes an operation that does not say who may call it.
+func (r *registrar) declare(op operation, in any) {
+	if !op.access.declared(in) {
+		r.undeclared = append(r.undeclared, op.id)
+	}
+}
+
+func (r *registrar) route(method, path string, access access) {
+	to := r.api.newRoute(path, method)
+	to.access = access
+	r.api.routes[method+" "+path] = to
 }
 
 // refusal is the reply for an error.

@@ -28,15 +28,15 @@ func (a *api) replayRoutes(r *registrar) {
 		all = "/api/v1/projects/{projectID}/events"
 	)
 	handle(r, operation{
-		id: "ReplayEndpointEvent", method: http.MethodPut, path: all + "/{eventID}/replay", tag: tag, summary: "Deliver an event again",
+		id: "ReplayEndpointEvent", access: managesProject, method: http.MethodPut, path: all + "/{eventID}/replay", tag: tag, summary: "Deliver an event again",
 		status: http.StatusOK, message: "Endpoint event replayed successfully",
 	}, a.replay)
 	handle(r, operation{
-		id: "BatchReplayEvents", method: http.MethodPost, path: all + "/batchreplay", tag: tag, summary: "Deliver many events again",
+		id: "BatchReplayEvents", access: managesProject, method: http.MethodPost, path: all + "/batchreplay", tag: tag, summary: "Deliver many events again",
 		status: http.StatusOK, message: "<n> successful, <m> failed",
 	}, a.batchReplay)
 	handle(r, operation{
-		id: "CountAffectedEvents", method: http.MethodGet, path: all + "/countbatchreplayevents", tag: tag,
+		id: "CountAffectedEvents", access: viewsProject, method: http.MethodGet, path: all + "/countbatchreplayevents", tag: tag,
 		summary: "Count the events that a batch replay would deliver again",
 		status:  http.StatusOK, message: "events count successful",
 	}, a.countReplay)
@@ -45,10 +45,7 @@ func (a *api) replayRoutes(r *registrar) {
 // replay routes one event anew, before it answers.
 func (a *api) replay(ctx context.Context, in *eventInput) (eventView, error) {
 	const missing = "event not found"
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
-	if err != nil {
-		return eventView{}, err
-	}
+	p := projectOf(ctx)
 	if !id.Valid(in.Event) {
 		return eventView{}, convoy.E(convoy.Invalid, missing)
 	}
@@ -192,10 +189,7 @@ type batchReplayInput struct {
 
 // batchReplay counts what it has accepted: the job goes on after the answer.
 func (a *api) batchReplay(ctx context.Context, in *batchReplayInput) (batched, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
-	if err != nil {
-		return batched{}, err
-	}
+	p := projectOf(ctx)
 	rate, err := in.rate(a.BatchRate)
 	if err != nil {
 		return batched{}, err
@@ -217,10 +211,7 @@ type countReplayInput struct {
 }
 
 func (a *api) countReplay(ctx context.Context, in *countReplayInput) (counted, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
-	if err != nil {
-		return counted{}, err
-	}
+	p := projectOf(ctx)
 	j, err := a.replayJob(ctx, p.Settings().ID, &in.ReplayQuery, "batch replay count does not support search filters")
 	if err != nil || j == nil {
 		return counted{}, err

@@ -18,17 +18,17 @@ func (a *api) retryRoutes(r *registrar) {
 		all = "/api/v1/projects/{projectID}/eventdeliveries"
 	)
 	handle(r, operation{
-		id: "BatchRetryEventDelivery", method: http.MethodPost, path: all + "/batchretry", alias: http.MethodPut, tag: tag,
+		id: "BatchRetryEventDelivery", access: managesProject, method: http.MethodPost, path: all + "/batchretry", alias: http.MethodPut, tag: tag,
 		summary: "Send many failed event deliveries again",
 		status:  http.StatusOK, message: "Batch retry processing",
 	}, a.batchRetry)
 	handle(r, operation{
-		id: "CountBatchRetryEventDeliveries", method: http.MethodGet, path: all + "/countbatchretryevents", tag: tag,
+		id: "CountBatchRetryEventDeliveries", access: viewsProject, method: http.MethodGet, path: all + "/countbatchretryevents", tag: tag,
 		summary: "Count the event deliveries that a batch retry would send again",
 		status:  http.StatusOK, message: "event deliveries count successful",
 	}, a.countRetry)
 	handle(r, operation{
-		id: "ForceResendEventDeliveries", method: http.MethodPost, path: all + "/forceresend", tag: tag,
+		id: "ForceResendEventDeliveries", access: managesProject, method: http.MethodPost, path: all + "/forceresend", tag: tag,
 		summary: "Send successful event deliveries again",
 		status:  http.StatusOK, message: "<n> successful, <m> failed",
 	}, a.forceResend)
@@ -99,10 +99,7 @@ type batchRetryInput struct {
 
 func (a *api) batchRetry(ctx context.Context, in *batchRetryInput) (batched, error) {
 	done := batched{text: "Batch retry processing"}
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
-	if err != nil {
-		return done, err
-	}
+	p := projectOf(ctx)
 	rate, err := in.rate(a.BatchRate)
 	if err != nil {
 		return done, err
@@ -128,10 +125,7 @@ type countRetryInput struct {
 }
 
 func (a *api) countRetry(ctx context.Context, in *countRetryInput) (counted, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
-	if err != nil {
-		return counted{}, err
-	}
+	p := projectOf(ctx)
 	j, err := a.retryJob(ctx, p.Settings().ID, &in.RetryQuery)
 	if err != nil || j == nil {
 		return counted{}, err
@@ -149,10 +143,7 @@ type forceInput struct {
 }
 
 func (a *api) forceResend(ctx context.Context, in *forceInput) (batched, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
-	if err != nil {
-		return batched{}, err
-	}
+	p := projectOf(ctx)
 	req, err := in.Payload.decode()
 	switch {
 	case convoy.KindOf(err) == convoy.Invalid:

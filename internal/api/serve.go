@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"convoy"
+	"convoy/internal/catalog"
 )
 
 const (
@@ -46,6 +47,10 @@ type exchange struct {
 	// key is the caller's; nil outside /api.
 	key     *convoy.APIKey
 	project convoy.ProjectID
+	// entered is the project that the operation acts on, role what the caller is
+	// in the organisation that it acts on.
+	entered *catalog.Project
+	role    convoy.Role
 	version apiVersion
 	// deprecated and mismatched say that an event was published of a type that is
 	// deprecated, or with data that its schema does not allow.

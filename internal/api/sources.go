@@ -82,27 +82,27 @@ func (a *api) sourceRoutes(r *registrar) {
 		one = all + "/{sourceID}"
 	)
 	handle(r, operation{
-		id: "CreateSource", method: http.MethodPost, path: all, tag: tag, summary: "Create a source",
+		id: "CreateSource", access: managesProject, method: http.MethodPost, path: all, tag: tag, summary: "Create a source",
 		status: http.StatusCreated, message: "Source created successfully",
 	}, a.createSource)
 	handle(r, operation{
-		id: "LoadSourcesPaged", method: http.MethodGet, path: all, tag: tag, summary: "List sources",
+		id: "LoadSourcesPaged", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List sources",
 		status: http.StatusOK, message: "Sources fetched successfully",
 	}, a.sources)
 	handle(r, operation{
-		id: "GetSource", method: http.MethodGet, path: one, tag: tag, summary: "Get a source",
+		id: "GetSource", access: viewsProject, method: http.MethodGet, path: one, tag: tag, summary: "Get a source",
 		status: http.StatusOK, message: "Source fetched successfully",
 	}, a.source)
 	handle(r, operation{
-		id: "UpdateSource", method: http.MethodPut, alias: http.MethodPost, path: one, tag: tag, summary: "Update a source",
+		id: "UpdateSource", access: managesProject, method: http.MethodPut, alias: http.MethodPost, path: one, tag: tag, summary: "Update a source",
 		status: http.StatusAccepted, message: "Source updated successfully",
 	}, a.updateSource)
 	handle(r, operation{
-		id: "DeleteSource", method: http.MethodDelete, path: one, tag: tag, summary: "Delete a source and its subscriptions",
+		id: "DeleteSource", access: managesProject, method: http.MethodDelete, path: one, tag: tag, summary: "Delete a source and its subscriptions",
 		status: http.StatusOK, message: "Source deleted successfully",
 	}, a.deleteSource)
 	handle(r, operation{
-		id: "GetSourceRefusals", method: http.MethodGet, path: one + "/refusals", tag: tag,
+		id: "GetSourceRefusals", access: viewsProject, method: http.MethodGet, path: one + "/refusals", tag: tag,
 		summary: "List the last requests that the source refused, or some of them",
 		status:  http.StatusOK, message: "Source refusals fetched successfully",
 	}, a.refusals)
@@ -115,10 +115,7 @@ type createSourceInput struct {
 
 func (a *api) createSource(ctx context.Context, in *createSourceInput) (sourceView, error) {
 	var none sourceView
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
-	if err != nil {
-		return none, err
-	}
+	p := projectOf(ctx)
 	req, err := in.Payload.decode()
 	if err != nil {
 		return none, err
@@ -147,10 +144,7 @@ type sourcesInput struct {
 
 func (a *api) sources(ctx context.Context, in *sourcesInput) (paged[sourceView], error) {
 	var none paged[sourceView]
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
-	if err != nil {
-		return none, err
-	}
+	p := projectOf(ctx)
 	page, err := in.page()
 	if err != nil {
 		return none, err
@@ -171,11 +165,8 @@ type SourcePath struct {
 }
 
 // findSource returns the source of a request; a missing one is NotFound.
-func (a *api) findSource(ctx context.Context, in *SourcePath, want right) (*convoy.Source, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, want)
-	if err != nil {
-		return nil, err
-	}
+func (a *api) findSource(ctx context.Context, in *SourcePath) (*convoy.Source, error) {
+	p := projectOf(ctx)
 	if !id.Valid(in.Source) {
 		return nil, convoy.E(convoy.NotFound, "source not found")
 	}
@@ -183,7 +174,7 @@ func (a *api) findSource(ctx context.Context, in *SourcePath, want right) (*conv
 }
 
 func (a *api) source(ctx context.Context, in *SourcePath) (sourceView, error) {
-	s, err := a.findSource(ctx, in, view)
+	s, err := a.findSource(ctx, in)
 	if err != nil {
 		return sourceView{}, err
 	}
@@ -197,7 +188,7 @@ type updateSourceInput struct {
 
 func (a *api) updateSource(ctx context.Context, in *updateSourceInput) (sourceView, error) {
 	var none sourceView
-	s, err := a.findSource(ctx, &in.SourcePath, manage)
+	s, err := a.findSource(ctx, &in.SourcePath)
 	if err != nil {
 		return none, err
 	}
@@ -217,7 +208,7 @@ func (a *api) updateSource(ctx context.Context, in *updateSourceInput) (sourceVi
 }
 
 func (a *api) deleteSource(ctx context.Context, in *SourcePath) (none, error) {
-	s, err := a.findSource(ctx, in, manage)
+	s, err := a.findSource(ctx, in)
 	if err != nil {
 		return nil, err
 	}

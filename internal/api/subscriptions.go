@@ -144,31 +144,31 @@ func (a *api) subscriptionRoutes(r *registrar) {
 		one = all + "/{subscriptionID}"
 	)
 	handle(r, operation{
-		id: "CreateSubscription", method: http.MethodPost, path: all, tag: tag, summary: "Create a subscription",
+		id: "CreateSubscription", access: managesProject, method: http.MethodPost, path: all, tag: tag, summary: "Create a subscription",
 		status: http.StatusCreated, message: "Subscription created successfully",
 	}, a.createSubscription)
 	handle(r, operation{
-		id: "TestSubscriptionFilter", method: http.MethodPost, path: all + "/test_filter", tag: tag, summary: "Try a filter out",
+		id: "TestSubscriptionFilter", access: viewsProject, method: http.MethodPost, path: all + "/test_filter", tag: tag, summary: "Try a filter out",
 		status: http.StatusOK, message: "Filter validated successfully",
 	}, a.testSubscriptionFilter)
 	handle(r, operation{
-		id: "GetSubscriptions", method: http.MethodGet, path: all, tag: tag, summary: "List subscriptions",
+		id: "GetSubscriptions", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List subscriptions",
 		status: http.StatusOK, message: "Subscriptions fetched successfully",
 	}, a.subscriptions)
 	handle(r, operation{
-		id: "GetSubscription", method: http.MethodGet, path: one, tag: tag, summary: "Get a subscription",
+		id: "GetSubscription", access: viewsProject, method: http.MethodGet, path: one, tag: tag, summary: "Get a subscription",
 		status: http.StatusOK, message: "Subscription fetched successfully",
 	}, a.subscription)
 	handle(r, operation{
-		id: "UpdateSubscription", method: http.MethodPut, path: one, tag: tag, summary: "Update a subscription",
+		id: "UpdateSubscription", access: managesProject, method: http.MethodPut, path: one, tag: tag, summary: "Update a subscription",
 		status: http.StatusAccepted, message: "Subscription updated successfully",
 	}, a.updateSubscription)
 	handle(r, operation{
-		id: "DeleteSubscription", method: http.MethodDelete, path: one, tag: tag, summary: "Delete a subscription",
+		id: "DeleteSubscription", access: managesProject, method: http.MethodDelete, path: one, tag: tag, summary: "Delete a subscription",
 		status: http.StatusOK, message: "Subscription deleted successfully",
 	}, a.deleteSubscription)
 	handle(r, operation{
-		id: "ToggleSubscriptionStatus", method: http.MethodPut, path: one + "/toggle_status", tag: tag,
+		id: "ToggleSubscriptionStatus", access: managesProject, method: http.MethodPut, path: one + "/toggle_status", tag: tag,
 		summary: "Does nothing; subscriptions have no status",
 		status:  http.StatusAccepted, message: "Subscription status updated successfully",
 	}, a.toggleSubscription)
@@ -181,10 +181,7 @@ type createSubscriptionInput struct {
 
 func (a *api) createSubscription(ctx context.Context, in *createSubscriptionInput) (subscriptionView, error) {
 	var none subscriptionView
-	entered, err := a.enter(ctx, exchangeOf(ctx), in.Project, manage)
-	if err != nil {
-		return none, err
-	}
+	entered := projectOf(ctx)
 	p := entered.Settings()
 	req, err := in.Payload.decode()
 	if err != nil {
@@ -242,10 +239,7 @@ type subscriptionsInput struct {
 
 func (a *api) subscriptions(ctx context.Context, in *subscriptionsInput) (paged[subscriptionView], error) {
 	var none paged[subscriptionView]
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, view)
-	if err != nil {
-		return none, err
-	}
+	p := projectOf(ctx)
 	page, err := in.page()
 	if err != nil {
 		return none, err
@@ -267,11 +261,8 @@ type SubscriptionPath struct {
 
 // findSubscription returns the subscription of a request; a missing one is
 // NotFound.
-func (a *api) findSubscription(ctx context.Context, in *SubscriptionPath, want right) (*convoy.Subscription, *catalog.Project, error) {
-	p, err := a.enter(ctx, exchangeOf(ctx), in.Project, want)
-	if err != nil {
-		return nil, nil, err
-	}
+func (a *api) findSubscription(ctx context.Context, in *SubscriptionPath) (*convoy.Subscription, *catalog.Project, error) {
+	p := projectOf(ctx)
 	const missing = "failed to find subscription"
 	if !id.Valid(in.Subscription) {
 		return nil, nil, convoy.E(convoy.NotFound, missing)
@@ -284,7 +275,7 @@ func (a *api) findSubscription(ctx context.Context, in *SubscriptionPath, want r
 }
 
 func (a *api) subscription(ctx context.Context, in *SubscriptionPath) (subscriptionView, error) {
-	s, p, err := a.findSubscription(ctx, in, view)
+	s, p, err := a.findSubscription(ctx, in)
 	if err != nil {
 		return subscriptionView{}, err
 	}
@@ -299,7 +290,7 @@ type updateSubscriptionInput struct {
 func (a *api) updateSubscription(ctx context.Context, in *updateSubscriptionInput) (subscriptionView, error) {
 	var none subscriptionView
 	const missing = "failed to find subscription"
-	s, p, err := a.findSubscription(ctx, &in.SubscriptionPath, manage)
+	s, p, err := a.findSubscription(ctx, &in.SubscriptionPath)
 	if err != nil {
 		return none, refuse(err, missing)
 	}
@@ -348,7 +339,7 @@ func (a *api) updateSubscription(ctx context.Context, in *updateSubscriptionInpu
 }
 
 func (a *api) deleteSubscription(ctx context.Context, in *SubscriptionPath) (none, error) {
-	s, _, err := a.findSubscription(ctx, in, manage)
+	s, _, err := a.findSubscription(ctx, in)
 	if err != nil {
 		return nil, err
 	}

@@ -164,7 +164,7 @@ type deliveriesInput struct {
 	Subscription    string   `query:"subscriptionId" doc:"Only deliveries of this subscription"`
 	IdempotencyKey  string   `query:"idempotencyKey" doc:"That of the event"`
 	EventType       string   `query:"eventType" doc:"Only deliveries of events of this type"`
-	EventTypeAlias  string   `query:"event_type" deprecated:"true" doc:"Other name of eventType"`
+	EventTypeAlias  string   `query:"event_type" hidden:"true" doc:"Other name of eventType, which generated clients could not tell from it"`
 	Statuses        []string `query:"status,explode" doc:"Only deliveries in one of these statuses"`
 	BrokerMessageID string   `query:"brokerMessageId" doc:"Only deliveries of events that this broker message brought in"`
 }

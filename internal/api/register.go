@@ -337,27 +337,12 @@ func (r *registrar) document() ([]byte, error) {
 	for name, schema := range schemas {
 		allowNull(schema, doc.Components.Schemas.TypeFromRef("#/components/schemas/"+name))
 	}
+	refuseNull(doc)
 	b, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("openapi document: %w", err)
 	}
 	return b, nil
-}
-
-// allowNull says which objects in a struct may be null: huma does so for
-// scalars only.
-func allowNull(schema *huma.Schema, t reflect.Type) {
-	if t == nil || t.Kind() != reflect.Struct {
-		return
-	}
-	for f := range t.Fields() {
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		property := schema.Properties[name]
-		if property == nil || property.Ref == "" || f.Type.Kind() != reflect.Pointer || strings.Contains(options, "omitempty") {
-			continue
-		}
-		schema.Properties[name] = &huma.Schema{OneOf: []*huma.Schema{property, {Type: "null"}}}
-	}
 }
 
 // documented are the operations of a path by method; nil where there is none.

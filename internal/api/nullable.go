@@ -1,0 +1,79 @@
+package api
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// allowNull says which objects in a struct may be null: huma does so for
+// scalars only.
+func allowNull(schema *huma.Schema, t reflect.Type) {
+	if t == nil || t.Kind() != reflect.Struct {
+		return
+	}
+	for f := range t.Fields() {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		property := schema.Properties[name]
+		if property == nil || property.Ref == "" || f.Type.Kind() != reflect.Pointer || strings.Contains(options, "omitempty") {
+			continue
+		}
+		schema.Properties[name] = &huma.Schema{OneOf: []*huma.Schema{property, {Type: "null"}}}
+	}
+}
+
+// refuseNull says that lists in answers are never null: huma takes all for
+// possible, and clients that are made from the document would have to look. A
+// null list in a request means none.
+func refuseNull(doc *huma.OpenAPI) {
+	asked, answered := make(visited), make(visited)
+	for _, item := range doc.Paths {
+		for _, op := range documented(item) {
+			if op == nil {
+				continue
+			}
+			if op.RequestBody != nil {
+				asked.content(doc, op.RequestBody.Content)
+			}
+			for _, r := range op.Responses {
+				answered.content(doc, r.Content)
+			}
+		}
+	}
+	for s := range answered {
+		if s.Type == huma.TypeArray && !asked[s] {
+			s.Nullable = false
+		}
+	}
+}
+
+// visited are schemas that something leads to.
+type visited map[*huma.Schema]bool
+
+func (v visited) content(doc *huma.OpenAPI, content map[string]*huma.MediaType) {
+	for _, c := range content {
+		v.visit(doc, c.Schema)
+	}
+}
+
+// visit adds a schema and what it is made of.
+func (v visited) visit(doc *huma.OpenAPI, s *huma.Schema) {
+	if s == nil || v[s] {
+		return
+	}
+	v[s] = true
+	if s.Ref != "" {
+		v.visit(doc, doc.Components.Schemas.SchemaFromRef(s.Ref))
+	}
+	v.visit(doc, s.Items)
+	for _, p := range s.Properties {
+		v.visit(doc, p)
+	}
+	for _, one := range s.OneOf {
+		v.visit(doc, one)
+	}
+	if values, ok := s.AdditionalProperties.(*huma.Schema); ok {
+		v.visit(doc, values)
+	}
+}

@@ -337,7 +337,7 @@ func (r *registrar) document() ([]byte, error) {
 	for name, schema := range schemas {
 		allowNull(schema, doc.Components.Schemas.TypeFromRef("#/components/schemas/"+name))
 	}
-	refuseNull(doc)
+	plain(doc)
 	b, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("openapi document: %w", err)

@@ -15,7 +15,7 @@ import (
 type envelope[T any] struct {
 	Status  bool   `json:"status" doc:"True for success"`
 	Message string `json:"message" doc:"What happened, for people"`
-	Data    T      `json:"data"`
+	Data    T      `json:"data" nullable:"false"`
 }
 
 // failed is the form of every error.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"reflect"
 	"strings"
 
@@ -16,17 +17,17 @@ func allowNull(schema *huma.Schema, t reflect.Type) {
 	for f := range t.Fields() {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		property := schema.Properties[name]
-		if property == nil || property.Ref == "" || f.Type.Kind() != reflect.Pointer || strings.Contains(options, "omitempty") {
+		if property == nil || property.Ref == "" || f.Type.Kind() != reflect.Pointer || strings.Contains(options, "omitempty") || f.Tag.Get("nullable") == "false" {
 			continue
 		}
 		schema.Properties[name] = &huma.Schema{OneOf: []*huma.Schema{property, {Type: "null"}}}
 	}
 }
 
-// refuseNull says that lists in answers are never null: huma takes all for
-// possible, and clients that are made from the document would have to look. A
-// null list in a request means none.
-func refuseNull(doc *huma.OpenAPI) {
+// plain makes the document say no more than it means, for clients that are made
+// from it: that lists in answers may be null, which they never are (in a request
+// it means none), and that objects may have more members.
+func plain(doc *huma.OpenAPI) {
 	asked, answered := make(visited), make(visited)
 	for _, item := range doc.Paths {
 		for _, op := range documented(item) {
@@ -44,6 +45,14 @@ func refuseNull(doc *huma.OpenAPI) {
 	for s := range answered {
 		if s.Type == huma.TypeArray && !asked[s] {
 			s.Nullable = false
+		}
+	}
+	maps.Copy(answered, asked)
+	for s := range answered {
+		// That objects may have more is so without saying; said, it makes maps of them
+		// in some languages.
+		if s.AdditionalProperties == true {
+			s.AdditionalProperties = nil
 		}
 	}
 }

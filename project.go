@@ -111,7 +111,7 @@ type MetaEventConfig struct {
 	// Type is [MetaHTTP]; empty before meta events were first asked for.
 	Type string `json:"type"`
 	// EventType are of [MetaEventTypes].
-	EventType []string `json:"event_type"`
+	EventType []string `json:"event_type" nullable:"true"`
 	URL       string   `json:"url"`
 	Secret    string   `json:"secret"`
 	// PubSub is never set: other software has settings here.

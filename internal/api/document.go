@@ -8,8 +8,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// allowNull says which objects in a struct may be null: huma does so for
-// scalars only.
+// allowNull says which objects in a struct may be null, for huma does so for
+// scalars only, and which lists.
 func allowNull(schema *huma.Schema, t reflect.Type) {
 	if t == nil || t.Kind() != reflect.Struct {
 		return
@@ -17,6 +17,9 @@ func allowNull(schema *huma.Schema, t reflect.Type) {
 	for f := range t.Fields() {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		property := schema.Properties[name]
+		if property != nil && property.Type == huma.TypeArray && f.Tag.Get("nullable") == "true" {
+			property.Nullable = true // after all, see plain
+		}
 		if property == nil || property.Ref == "" || f.Type.Kind() != reflect.Pointer || strings.Contains(options, "omitempty") || f.Tag.Get("nullable") == "false" {
 			continue
 		}
@@ -24,9 +27,10 @@ func allowNull(schema *huma.Schema, t reflect.Type) {
 	}
 }
 
-// plain makes the document say no more than it means, for clients that are made
-// from it: that lists in answers may be null, which they never are (in a request
-// it means none), and that objects may have more members.
+// plain takes from the document what is not so, that lists in answers may be
+// null (in a request that means none), and what goes without saying, that objects
+// may have other members: clients that are made from it would have to look for the
+// one, and keep the other.
 func plain(doc *huma.OpenAPI) {
 	asked, answered := make(visited), make(visited)
 	for _, item := range doc.Paths {

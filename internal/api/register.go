@@ -334,10 +334,10 @@ func (r *registrar) document() ([]byte, error) {
 	schemas := doc.Components.Schemas.Map()
 	delete(schemas, "ErrorModel")
 	delete(schemas, "ErrorDetail")
+	plain(doc)
 	for name, schema := range schemas {
 		allowNull(schema, doc.Components.Schemas.TypeFromRef("#/components/schemas/"+name))
 	}
-	plain(doc)
 	b, err := json.Marshal(doc)
 	if err != nil {
 		return nil, fmt.Errorf("openapi document: %w", err)

@@ -9,7 +9,7 @@ func aliasCalls() []contractCall {
 		{method: "POST", path: "", body: `{"name":"default"}`, status: 202, message: "Project updated successfully", data: `"@project"`},
 		{method: "POST", path: "/sources/{sourceID}", body: `{"name":"open 3","type":"http"}`, status: 202, message: "Source updated successfully", data: `"@source"`},
 		{method: "POST", path: bulk, body: `[{"uid":"<filterID>","body":{"b":1}}]`, status: 200, message: "Filters updated successfully", data: `["@filter"]`},
-		{method: "PUT", path: "/eventdeliveries/batchretry", of: "POST /api/v1/projects/{projectID}/eventdeliveries/batchretry", query: "endpointId=<failing>&status=Failure", body: `{}`, status: 200, message: "~", data: `null`},
+		{method: "PUT", path: "/eventdeliveries/batchretry", query: "endpointId=<failing>&status=Failure", body: `{}`, status: 200, message: "~", data: `null`},
 		{method: "PUT", path: "/subscriptions/{subscriptionID}/filters/{filterID}", body: `{"enabled_at":{"set":true,"time":null}}`, status: 200, message: "Filter updated successfully", data: `"@filter"`, show: be("enabled_at", `null`)},
 		{method: "PUT", path: "/subscriptions/{subscriptionID}/filters/{filterID}", body: `{"enabled_at":{"set":true,"time":"<now>"}}`, status: 200, message: "Filter updated successfully", data: `"@filter"`, show: be("enabled_at", `"time"`)},
 		// Slashes.

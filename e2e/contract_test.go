@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -231,7 +230,7 @@ func (call *contractCall) pattern() string {
 	return "/api/v1/projects/{projectID}" + call.path
 }
 
-func (call *contractCall) operation() string { return cmp.Or(call.of, call.method+" "+call.pattern()) }
+func (call *contractCall) operation() string { return call.method + " " + call.pattern() }
 
 var (
 	pathParameter = regexp.MustCompile(`\{(\w+)\}`)

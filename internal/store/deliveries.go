@@ -188,7 +188,9 @@ func (s *Store) SweepFresh(ctx context.Context, before time.Time, max int) (swep
 // gone.
 func (s *Store) Recover(ctx context.Context, now time.Time) error {
 	for {
-		_, done, err := s.SweepFresh(ctx, now.Add(time.Second), 10_000)
+		// No further than now: what this process makes from here on must lie beyond
+		// the mark, or nobody finds it should the process die soon.
+		_, done, err := s.SweepFresh(ctx, now.Add(time.Millisecond), 10_000)
 		if err != nil {
 			return err
 		}

@@ -220,6 +220,11 @@ func recovery(t *testing.T, f *Fixture) {
 	if len(due) != 2 {
 		t.Fatalf("%d deliveries due after recovery, want 2", len(due))
 	}
+
+	// What is made at once after a recovery is found by the next.
+	soon := f.fresh(t, p.ID, f.Now.Add(2*time.Millisecond))
+	ok(t, f.S.Recover(ctx, f.Now.Add(500*time.Millisecond)))
+	f.claimable(t, soon, true)
 }
 
 func jobs(t *testing.T, f *Fixture) {

@@ -35,6 +35,20 @@ func (t timeouts) Timeout(ctx context.Context, project convoy.ProjectID, endpoin
 	return e.Timeout()
 }
 
+// teller makes the meta events of deliveries that end before they are tried.
+type teller struct{ catalog *catalog.Catalog }
+
+func (t teller) Tell(ctx context.Context, e *convoy.Event, d *convoy.Delivery) (*convoy.Job, error) {
+	view, err := t.catalog.Project(ctx, d.ProjectID)
+	if convoy.IsNotFound(err) {
+		return nil, nil // nobody to tell
+	}
+	if err != nil {
+		return nil, err
+	}
+	return meta.Delivery(view.Settings(), d, e, nil), nil
+}
+
 // disabler switches endpoints off and tells everybody.
 type disabler struct {
 	store   *store.Store

@@ -120,6 +120,7 @@ func (p *process) run(ctx context.Context) error {
 		Router:    router,
 		Store:     e.store,
 		Endpoints: timeouts{p.catalog},
+		Teller:    teller{p.catalog},
 		Taker:     taker,
 		Queue:     push, QueueIsStore: e.queueIsStore,
 		Claimable: e.queueIsStore && !p.parts.deliver,

@@ -149,6 +149,9 @@ func (p *Persister) step(ctx context.Context, x *convoy.Expansion, r *store.Rout
 			return err
 		}
 		r.Payloads = append(r.Payloads, payloads...)
+		if err := p.tell(ctx, x.Event, ds, r); err != nil {
+			return err
+		}
 	}
 	r.Deliveries = append(r.Deliveries, ds...)
 	return nil
@@ -211,6 +214,27 @@ func (p *Persister) transform(ctx context.Context, e *convoy.Event, ds []*convoy
 	return kept, nil
 }
 
+// tell adds the meta events of deliveries whose function has failed.
+func (p *Persister) tell(ctx context.Context, e *convoy.Event, ds []*convoy.Delivery, r *store.Routed) error {
+	for _, d := range ds {
+		if d.Status != convoy.DeliveryFailure {
+			continue
+		}
+		j, err := p.cfg.Teller.Tell(ctx, e, d)
+		if err != nil {
+			return err
+		}
+		if j == nil {
+			continue
+		}
+		if r.Meta == nil {
+			r.Meta = make(map[convoy.DeliveryID]convoy.Job)
+		}
+		r.Meta[d.ID] = *j
+	}
+	return nil
+}
+
 // fault ends an event that could not be expanded for long; before that it is
 // left to the sweep. What the chunk has of it stays: it is right.
 func (p *Persister) fault(x *expanding, err error, c *chunk) {
@@ -238,7 +262,7 @@ func (p *Persister) commit(ctx context.Context, c *chunk) error {
 	if err := p.cfg.Store.Expand(ctx, &c.Routed, now); err != nil {
 		return err
 	}
-	p.queue(ctx, c.Deliveries)
+	p.queue(ctx, &c.Routed)
 	p.count(c.Events)
 	return nil
 }

@@ -184,10 +184,26 @@ func TestFunctions(t *testing.T) {
 				}
 			}
 		}
-		testenv.Eventually(t, patience, func() bool { return len(b.queued.taken()) == 7 })
-		// A replay runs them, too.
-		if n, _, err := b.persister.Replay(t.Context(), []*convoy.Event{storedEvent(t, s, e.ID)}, "r", time.Now()); n != 8 || err != nil {
-			t.Errorf("%d replayed, %v", n, err)
+		testenv.Eventually(t, patience, func() bool { return len(b.queued.taken()) == 8 }) // with what tells of the failure
+		told := func() []store.DeliveryDetail {
+			list, err := s.Deliveries(t.Context(), store.DeliveryFilter{Project: telling.Meta(), Page: store.Page{PerPage: 10}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return list.Items
+		}
+		if list := told(); len(list) != 1 || list[0].EventType != convoy.MetaDeliveryFailed || list[0].Status != convoy.DeliveryScheduled {
+			t.Errorf("meta events %+v, want one of the failure", list)
+		}
+		// A replay runs them, too, and tells once however often it is begun.
+		at := time.Now()
+		for range 2 {
+			if n, _, err := b.persister.Replay(t.Context(), []*convoy.Event{storedEvent(t, s, e.ID)}, "r", at); n != 8 || err != nil {
+				t.Errorf("%d replayed, %v", n, err)
+			}
+		}
+		if list := told(); len(list) != 2 {
+			t.Errorf("%d meta events after a replay, want 2", len(list))
 		}
 	})
 }

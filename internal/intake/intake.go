@@ -66,6 +66,12 @@ type endpoints interface {
 	Timeout(ctx context.Context, project convoy.ProjectID, endpoint convoy.EndpointID) time.Duration
 }
 
+// teller makes the meta event of a delivery that has ended; nil when its project
+// does not ask for one.
+type teller interface {
+	Tell(ctx context.Context, e *convoy.Event, d *convoy.Delivery) (*convoy.Job, error)
+}
+
 // Taker takes deliveries that have just been stored. It keeps what it cannot
 // send now in a queue, and never fails: the store offers again what is lost.
 type Taker interface {
@@ -77,6 +83,7 @@ type Config struct {
 	Router    router
 	Store     eventStore
 	Endpoints endpoints
+	Teller    teller
 	Taker     Taker
 	// Queue takes deliveries as ids, for whoever pulls from it. QueueIsStore says
 	// that it is the deliveries table, so that it needs no claim time to come.

@@ -16,6 +16,7 @@ import (
 
 	"convoy"
 	"convoy/internal/id"
+	"convoy/internal/meta"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
 	"convoy/internal/telemetry"
@@ -26,6 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	project  = convoy.ProjectID("01PROJECT")
+	telling  = convoy.ProjectID("01KYYC8ABRZK98AK4MBFK0SN6V")
 	window   = time.Hour
 	patience = 30 * time.Second
 )
@@ -247,7 +249,7 @@ type bundle struct {
 func newBundle(s *store.Store) *bundle {
 	b := &bundle{routing: &routing{}, taker: &taker{}, queued: &taker{}, store: &flaky{Store: s, poison: map[convoy.EventID]bool{}}}
 	b.Config = Config{
-		Router: b.routing, Store: b.store, Endpoints: b.routing, Taker: b.taker, Queue: b.queued, Window: window,
+		Router: b.routing, Store: b.store, Endpoints: b.routing, Teller: b.routing, Taker: b.taker, Queue: b.queued, Window: window,
 		Metrics: telemetry.Discard(), Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	}
 	b.persister = NewPersister(b.Config)
@@ -359,6 +361,13 @@ func (r *routing) Expand(_ context.Context, x *convoy.Expansion, max int, now ti
 }
 
 // Transform makes a payload of the endpoint's name, or fails.
+// Tell tells of everything that fails.
+func (r *routing) Tell(_ context.Context, e *convoy.Event, d *convoy.Delivery) (*convoy.Job, error) {
+	p := &convoy.Project{ID: telling}
+	p.Config.MetaEvent = convoy.MetaEventConfig{Enabled: true, EventType: []string{convoy.MetaDeliveryFailed}}
+	return meta.Delivery(p, d, e, nil), nil
+}
+
 func (r *routing) Transform(_ context.Context, _ *convoy.Event, d *convoy.Delivery) (*convoy.Payload, error) {
 	switch d.EndpointID {
 	case "F-fails":

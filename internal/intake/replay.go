@@ -53,7 +53,7 @@ func (p *Persister) storeReplay(ctx context.Context, r *store.Routed) error {
 	if err := p.cfg.Store.Replay(ctx, r); err != nil {
 		return fmt.Errorf("replay: %w", err)
 	}
-	p.queue(ctx, r.Deliveries)
+	p.queue(ctx, r)
 	*r = store.Routed{}
 	return nil
 }
@@ -71,10 +71,13 @@ func (p *Persister) lend(ds []*convoy.Delivery, now time.Time) {
 	}
 }
 
-// queue gives stored deliveries to whoever pulls.
-func (p *Persister) queue(ctx context.Context, ds []*convoy.Delivery) {
-	jobs := make([]convoy.Job, 0, len(ds))
-	for _, d := range ds {
+// queue gives stored deliveries and meta events to whoever pulls.
+func (p *Persister) queue(ctx context.Context, r *store.Routed) {
+	jobs := make([]convoy.Job, 0, len(r.Deliveries))
+	for _, j := range r.Meta {
+		jobs = append(jobs, j)
+	}
+	for _, d := range r.Deliveries {
 		if !d.Status.Terminal() && !d.ClaimAt.Equal(convoy.Parked) {
 			jobs = append(jobs, convoy.Job{Delivery: d})
 		}

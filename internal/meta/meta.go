@@ -96,6 +96,9 @@ func Delivery(p *convoy.Project, d *convoy.Delivery, e *convoy.Event, a *convoy.
 		}
 	}
 	at := d.UpdatedAt
+	if d.Trials == 0 { // made as failed, and if that is repeated, at another time
+		at = id.Time(string(d.ID))
+	}
 	told := id.Derive(at, eventType, string(d.ID), strconv.Itoa(d.Resends), strconv.Itoa(d.Trials))
 	j := job(p, content{eventType, data}, told, at)
 	return &j

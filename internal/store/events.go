@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -61,6 +62,18 @@ type Routed struct {
 	Deliveries []*convoy.Delivery
 	// Payloads are of those deliveries that have one of their own.
 	Payloads []*convoy.Payload
+	// Meta are the meta events that tell of those deliveries that have ended
+	// already.
+	Meta map[convoy.DeliveryID]convoy.Job
+}
+
+// bind inserts deliveries with what belongs to them.
+func (r *Routed) bind() []sqldb.Bound {
+	writes := []sqldb.Bound{bindDeliveries(r.Deliveries), bindPayloads(insertPayloads, r.Payloads)}
+	if len(r.Meta) > 0 {
+		writes = append(writes, bindMeta(slices.Collect(maps.Values(r.Meta)))...)
+	}
+	return writes
 }
 
 var insertEvents = sqldb.InsertBatch("events", "ON CONFLICT (id) DO NOTHING",
@@ -233,10 +246,11 @@ var settleFailed = &sqldb.Batch{
 // alone that are stored, too. The events of the batch had failed and are routed
 // now.
 func (s *Store) Replay(ctx context.Context, r *Routed) error {
-	err := s.db.Apply(ctx, settleFailed.Bind(len(r.Events), func(i int, w *sqldb.RowWriter) {
+	settled := settleFailed.Bind(len(r.Events), func(i int, w *sqldb.RowWriter) {
 		e := r.Events[i]
 		w.Text(string(e.ID)).Text(idsText(e.Endpoints)).Int(micros(e.UpdatedAt))
-	}), bindDeliveries(r.Deliveries), bindPayloads(insertPayloads, r.Payloads))
+	})
+	err := s.db.Apply(ctx, append([]sqldb.Bound{settled}, r.bind()...)...)
 	if err != nil {
 		return fmt.Errorf("replay events: %w", err)
 	}

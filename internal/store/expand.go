@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -100,7 +101,7 @@ func (s *Store) Expand(ctx context.Context, r *Routed, now time.Time) error {
 		for _, e := range r.Events {
 			e.UpdatedAt = now
 		}
-		return tx.Apply(ctx, bindRouted(r.Events), bindDeliveries(r.Deliveries), bindPayloads(insertPayloads, r.Payloads))
+		return tx.Apply(ctx, append([]sqldb.Bound{bindRouted(r.Events)}, r.bind()...)...)
 	})
 	if err != nil {
 		for i, e := range events { // as they were
@@ -123,4 +124,5 @@ func (r *Routed) keep(events []convoy.EventID) {
 		return dropped[d.ID]
 	})
 	r.Payloads = slices.DeleteFunc(r.Payloads, func(p *convoy.Payload) bool { return dropped[p.Delivery] })
+	maps.DeleteFunc(r.Meta, func(d convoy.DeliveryID, _ convoy.Job) bool { return dropped[d] })
 }

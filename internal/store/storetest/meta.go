@@ -110,6 +110,50 @@ func metaOutcomes(t *testing.T, f *Fixture) {
 	}
 }
 
+// What tells of deliveries that were made as failed is stored with them, and not
+// when somebody else makes them.
+func metaExpansion(t *testing.T, f *Fixture) {
+	ctx := t.Context()
+	p := f.telling(t)
+	_, holds := f.pending(t, 2)
+	held, err := f.S.Hold(ctx, holds, f.Now.Add(time.Second))
+	ok(t, err)
+	kept, lost := held[0], held[1]
+	_, err = f.S.Hold(ctx, []store.Hold{{ID: lost.ID, Seen: lost.UpdatedAt}}, f.Now.Add(time.Hour))
+	ok(t, err)
+	r := &store.Routed{Events: []*convoy.Event{kept, lost}, Meta: map[convoy.DeliveryID]convoy.Job{}}
+	made := func(e *convoy.Event) *convoy.Delivery {
+		d := f.Delivery(e, "endpoint")
+		d.Status, d.Description, d.DueAt, d.ClaimAt = convoy.DeliveryFailure, "why", time.Time{}, time.Time{}
+		return d
+	}
+	for _, e := range r.Events {
+		d := made(e)
+		r.Deliveries = append(r.Deliveries, d)
+		r.Meta[d.ID] = *meta.Delivery(p, d, e, nil)
+	}
+	first := r.Deliveries[0]
+	ok(t, f.S.Expand(ctx, r, f.Now.Add(time.Minute)))
+	list := f.told(t, p)
+	if len(r.Meta) != 1 || len(list) != 1 {
+		t.Fatalf("%d meta events in the batch and %d stored, want 1", len(r.Meta), len(list))
+	}
+	same(t, list[0].Delivery, r.Meta[first.ID].Delivery)
+
+	again := &store.Routed{Deliveries: []*convoy.Delivery{first, made(kept)}, Meta: map[convoy.DeliveryID]convoy.Job{}}
+	for i, d := range again.Deliveries {
+		later := *d
+		later.UpdatedAt = f.Now.Add(time.Duration(i+1) * time.Hour) // another process works it out once more
+		again.Meta[d.ID] = *meta.Delivery(p, &later, kept, nil)
+	}
+	for range 2 {
+		ok(t, f.S.Replay(ctx, again))
+		if n := len(f.told(t, p)); n != 2 {
+			t.Errorf("%d meta events, want one of each delivery", n)
+		}
+	}
+}
+
 // Of processes that end a delivery at once one does, and that is told of.
 func metaRace(t *testing.T, f *Fixture) {
 	p := f.telling(t)

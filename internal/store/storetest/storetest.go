@@ -87,6 +87,7 @@ var cases = map[string]func(t *testing.T, f *Fixture){
 	"LastAttempts":            lastAttempts,
 	"MetaOutcomes":            metaOutcomes,
 	"MetaRace":                metaRace,
+	"MetaExpansion":           metaExpansion,
 	"MetaChanges":             metaChanges,
 	"Leases":                  leases,
 	"Limits":                  limits,

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -50,8 +51,9 @@ func metaEvents(t *testing.T, api client) {
 	ask := func(path string, types ...string) {
 		t.Helper()
 		api.must(t, http.MethodPut, "", map[string]any{"name": "default", "config": map[string]any{
-			"strategy":   map[string]any{"type": "linear", "duration": 1, "retry_count": 1},
-			"meta_event": map[string]any{"is_enabled": true, "url": "http://" + s.addr + path, "secret": secret, "event_type": types},
+			"disable_endpoint": true,
+			"strategy":         map[string]any{"type": "linear", "duration": 1, "retry_count": 1},
+			"meta_event":       map[string]any{"is_enabled": true, "url": "http://" + s.addr + path, "secret": secret, "event_type": types},
 		}}, http.StatusAccepted, nil)
 	}
 	type meta struct {
@@ -83,7 +85,7 @@ func metaEvents(t *testing.T, api client) {
 		return meta{}
 	}
 
-	ask("/ops", "endpoint.created", "eventdelivery.failed")
+	ask("/ops", "endpoint.created", "endpoint.updated", "eventdelivery.failed")
 	begun := time.Now()
 	endpoint := api.endpoint(t, s, s.receive("failing", always(ok)))
 	if m := next("/ops"); m.Type != "endpoint.created" || m.Data.UID != endpoint || m.Data.Status != "active" {
@@ -93,7 +95,14 @@ func metaEvents(t *testing.T, api client) {
 		t.Errorf("the first meta event took %v: it waited for a sweep", took)
 	}
 	api.publish(t, endpoint, "1")
-	failed := next("/ops")
+	// Both follow from one try, by transactions of their own.
+	off, failed := next("/ops"), next("/ops")
+	if off.Type != "endpoint.updated" {
+		off, failed = failed, off
+	}
+	if off.Type != "endpoint.updated" || off.Data.UID != endpoint || off.Data.Status != "inactive" {
+		t.Errorf("after an endpoint was switched off for failing: %+v", off)
+	}
 	if failed.Type != "eventdelivery.failed" || failed.Data.Status != "Failure" || failed.Data.Attempt["http_status"] != "500 Internal Server Error" {
 		t.Errorf("after a delivery failed: %+v", failed)
 	}
@@ -108,7 +117,7 @@ func metaEvents(t *testing.T, api client) {
 	// A change acts at once, in every process.
 	ask("/elsewhere", "endpoint.deleted")
 	changed := time.Now()
-	api.must(t, http.MethodPut, "/endpoints/"+endpoint+"/pause", nil, http.StatusAccepted, nil) // not asked for any more
+	api.must(t, http.MethodPost, "/endpoints/"+endpoint+"/activate", nil, http.StatusAccepted, nil) // not asked for any more
 	api.must(t, http.MethodDelete, "/endpoints/"+endpoint, nil, http.StatusOK, nil)
 	if m := next("/elsewhere"); m.Type != "endpoint.deleted" || m.Data.UID != endpoint {
 		t.Errorf("after an endpoint was deleted: %+v", m)
@@ -134,7 +143,116 @@ func metaEvents(t *testing.T, api client) {
 		}
 		return nil
 	})
-	if len(rows) != 3 || len(got) != 0 {
-		t.Errorf("%d meta events and %d requests more, want 3 and 0", len(rows), len(got))
+	if len(rows) != 4 || len(got) != 0 {
+		t.Errorf("%d meta events and %d requests more, want 4 and 0", len(rows), len(got))
 	}
+}
+
+// TestMetaEventsSurviveKills kills a process in the middle of its work, again and
+// again: in the end each delivery that has ended is told of, by one meta event,
+// which has arrived.
+func TestMetaEventsSurviveKills(t *testing.T) {
+	t.Parallel()
+	const kills, between = 4, 100
+	i := startStandalone(t)
+	api := i.client()
+	s := newSink(t)
+	var (
+		mu   sync.Mutex
+		told = make(map[string]int) // requests by delivery
+		more = make(chan struct{}, 1)
+	)
+	s.close()
+	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/failing":
+			w.WriteHeader(http.StatusInternalServerError)
+		case "/ops":
+			var m struct{ Data struct{ UID string } }
+			if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			mu.Lock()
+			told[m.Data.UID]++
+			mu.Unlock()
+			select {
+			case more <- struct{}{}:
+			default: // one is enough
+			}
+		}
+	})
+	s.open()
+	api.must(t, http.MethodPut, "", map[string]any{"name": "default", "config": map[string]any{
+		"strategy": map[string]any{"type": "linear", "duration": 1, "retry_count": 2},
+		"meta_event": map[string]any{
+			"is_enabled": true, "url": "http://" + s.addr + "/ops", "event_type": []string{"eventdelivery.success", "eventdelivery.failed"},
+		},
+	}}, http.StatusAccepted, nil)
+	endpoints := []string{
+		api.endpoint(t, s, s.receive("fine", always(ok))), api.endpoint(t, s, s.receive("failing", always(ok))),
+	}
+	for round := range kills {
+		for n := range between {
+			api.publish(t, endpoints[n%2], fmt.Sprintf("%d-%d", round, n))
+		}
+		select { // it is about to tell of them
+		case <-more:
+		case <-time.After(30 * time.Second):
+			t.Fatal("no meta event came")
+		}
+		i.kill()
+		i.start()
+	}
+	await(t, 60*time.Second, "all deliveries end", func() error { return api.unfinished(t.Context()) })
+	type row struct {
+		UID      string `json:"uid"`
+		Type     string `json:"event_type"`
+		Status   string `json:"status"`
+		Metadata struct {
+			Data struct {
+				Data struct {
+					UID    string `json:"uid"`
+					Status string `json:"status"`
+				} `json:"data"`
+			} `json:"data"`
+		} `json:"metadata"`
+	}
+	var rows []row
+	await(t, 60*time.Second, "all meta events arrive", func() error {
+		rows = list[row](t, api, "/meta-events", nil)
+		for _, r := range rows {
+			if r.Status != "Success" {
+				return fmt.Errorf("%s is %s", r.UID, r.Status)
+			}
+		}
+		return nil
+	})
+	stored := make(map[string]row)
+	for _, r := range rows {
+		d := r.Metadata.Data.Data
+		if _, twice := stored[d.UID]; twice {
+			t.Errorf("delivery %s has two meta events", d.UID)
+		}
+		stored[d.UID] = r
+	}
+	deliveries := list[delivery](t, api, "/eventdeliveries", nil)
+	repeated := 0
+	mu.Lock()
+	defer mu.Unlock()
+	for _, d := range deliveries {
+		r, ok := stored[d.UID]
+		if !ok || told[d.UID] == 0 {
+			t.Errorf("delivery %s is %s; meta event %q, %d requests", d.UID, d.Status, r.UID, told[d.UID])
+			continue
+		}
+		if want := map[string]string{"Success": "eventdelivery.success", "Failure": "eventdelivery.failed"}[d.Status]; r.Type != want || r.Metadata.Data.Data.Status != d.Status {
+			t.Errorf("delivery %s is %s and told of as %s", d.UID, d.Status, r.Type)
+		}
+		repeated += told[d.UID] - 1
+	}
+	if len(deliveries) != kills*between || len(rows) != len(deliveries) {
+		t.Errorf("%d deliveries and %d meta events, want %d", len(deliveries), len(rows), kills*between)
+	}
+	t.Logf("meta events: %d kills, %d stored, %d requests repeated", kills, len(rows), repeated)
 }

@@ -47,6 +47,8 @@ func testPlans(t *testing.T, db sqldb.DB) {
 	var (
 		event    *convoy.Event
 		delivery *convoy.Delivery
+		some     []*convoy.Delivery
+		ids      []convoy.DeliveryID // of some
 	)
 	rows := 2000
 	if db.Dialect() == sqldb.SQLite {
@@ -56,6 +58,7 @@ func testPlans(t *testing.T, db sqldb.DB) {
 		for _, to := range []convoy.EndpointID{"a", "b", "c"} {
 			events, deliveries := plain.Fill(t, p.ID, to, f.Now.AddDate(0, 0, day-1), rows)
 			event, delivery = events[0], deliveries[0]
+			some = deliveries[:20]
 			var outcomes []store.Outcome
 			for _, d := range deliveries[10:] { // all but a few are sent
 				after := *d
@@ -66,6 +69,9 @@ func testPlans(t *testing.T, db sqldb.DB) {
 				t.Fatal(err)
 			}
 		}
+	}
+	for _, d := range some {
+		ids = append(ids, d.ID)
 	}
 	analyze(t, db)
 	doomed := plain.Endpoint(t, p)
@@ -156,7 +162,15 @@ func testPlans(t *testing.T, db sqldb.DB) {
 			_, err := f.S.Deliveries(ctx, store.DeliveryFilter{Project: p.ID, IdempotencyKey: "key"})
 			return err
 		}},
-		"attempts": {true, func() error { _, err := f.S.Attempts(ctx, p.ID, delivery.ID, 10); return err }},
+		"attempts":      {true, func() error { _, err := f.S.Attempts(ctx, p.ID, delivery.ID, 10); return err }},
+		"last attempts": {false, func() error { _, err := f.S.LastAttempts(ctx, p.ID, ids); return err }},
+		"outcomes that tell": {true, func() error {
+			var outcomes []store.Outcome
+			for _, d := range some {
+				outcomes = append(outcomes, store.Outcome{Delivery: d, Before: -1, Meta: &convoy.Job{Event: event, Delivery: d}})
+			}
+			return f.S.Record(ctx, outcomes)
+		}},
 		"attempt":  {false, func() error { _, err := f.S.Attempt(ctx, p.ID, delivery.ID, "x"); return ignoreMissing(err) }},
 		"delivery": {false, func() error { _, err := f.S.Delivery(ctx, p.ID, delivery.ID); return err }},
 		"event":    {false, func() error { _, err := f.S.Event(ctx, p.ID, event.ID); return err }},
@@ -179,7 +193,7 @@ func testPlans(t *testing.T, db sqldb.DB) {
 			if _, _, err := plain.S.SweepFresh(ctx, f.Now.Add(990*time.Millisecond), 100_000); err != nil {
 				return err
 			}
-			return f.S.Recover(ctx, f.Now)
+			return f.S.Recover(ctx, f.Now.Add(time.Second))
 		}},
 		"resume":    {false, func() error { return f.S.Resume(ctx, "a", f.Now) }},
 		"forgotten": {false, func() error { _, err := f.S.ForgetKeys(ctx, f.Now, 10); return err }},

@@ -173,13 +173,45 @@ func engines(t *testing.T, test func(t *testing.T, db sqldb.DB)) {
 
 func openSQLite(t testing.TB) sqldb.DB {
 	t.Helper()
-	db, err := sqldb.OpenSQLite(t.Context(), sqldb.SQLiteConfig{Path: filepath.Join(t.TempDir(), "convoy.db"), Synchronous: "normal", Readers: 2})
+	path := filepath.Join(t.TempDir(), "convoy.db")
+	if err := os.WriteFile(path, migrated(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return openFile(t, path)
+}
+
+func openFile(t testing.TB, path string) sqldb.DB {
+	t.Helper()
+	db, err := sqldb.OpenSQLite(t.Context(), sqldb.SQLiteConfig{Path: path, Synchronous: "normal", Readers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	migrate(t, db)
 	return db
+}
+
+// empty is a database without rows, which every test begins with: migrations
+// take longer than most tests.
+var empty struct {
+	sync.Mutex
+	file []byte
+}
+
+func migrated(t testing.TB) []byte {
+	t.Helper()
+	empty.Lock()
+	defer empty.Unlock()
+	if empty.file == nil {
+		path := filepath.Join(t.TempDir(), "empty.db")
+		db := openFile(t, path)
+		migrate(t, db)
+		db.Close() // which leaves one file
+		var err error
+		if empty.file, err = os.ReadFile(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return empty.file
 }
 
 func migrate(t testing.TB, db sqldb.DB) {

@@ -208,8 +208,8 @@ var errBatchTooLong = convoy.E(convoy.Invalid, "body must not have more than "+s
 type batchRun struct {
 	*api
 	exchange *exchange
-	project *catalog.Project
-	results []batchResult
+	project  *catalog.Project
+	results  []batchResult
 	// events wait to be published, at are their places in the batch.
 	events []*convoy.Event
 	at     []int

@@ -77,6 +77,11 @@ type replayer interface {
 	Replay(ctx context.Context, events []*convoy.Event, replay string, at time.Time) (deliveries, unmatched int, err error)
 }
 
+// alarm tells people behind an endpoint that it was activated again.
+type alarm interface {
+	Activated(ctx context.Context, p *convoy.Project, e *convoy.Endpoint)
+}
+
 // waker tells whoever works on batch jobs that one waits.
 type waker interface{ Wake(ctx context.Context) }
 
@@ -108,6 +113,8 @@ type Config struct {
 	// BatchRate is the most that a batch job processes in a second unless asked
 	// otherwise; [DefaultBatchRate] when 0.
 	BatchRate int
+	// Alarm gives the all-clear for endpoints; optional.
+	Alarm alarm
 	// Taker hastens meta events; optional.
 	Taker taker
 	// Ready are the checks of /readyz; optional.

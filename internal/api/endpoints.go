@@ -263,10 +263,14 @@ func (a *api) activateEndpoint(ctx context.Context, in *EndpointPath) (*endpoint
 }
 
 func (a *api) switchEndpoint(ctx context.Context, p *convoy.Project, e *convoy.Endpoint, status convoy.EndpointStatus) (*endpointView, error) {
+	disabled := e.Status == convoy.EndpointInactive
 	e.Status, e.UpdatedAt = status, a.now()
 	told := updated(p, e)
 	if _, err := a.Store.SetEndpointStatus(ctx, e.ProjectID, e.ID, status, e.UpdatedAt, told...); err != nil {
 		return nil, refuse(err, "failed to find endpoint")
+	}
+	if disabled && a.Alarm != nil {
+		a.Alarm.Activated(ctx, p, e)
 	}
 	a.changed(ctx, e.ProjectID)
 	a.hasten(ctx, told)

@@ -17,6 +17,10 @@ import (
 const (
 	maxSeconds  = 366 * 24 * 60 * 60
 	maxCount    = 1_000_000_000
+	// maxAlertCount bounds the failures that are remembered for an alert.
+	maxAlertCount = 1000
+	// maxAlertThreshold is less than how long package notify remembers them.
+	maxAlertThreshold = 720 * time.Hour
 	maxTries    = 10_000
 	maxVersions = 16
 	maxPayload  = 64 << 20

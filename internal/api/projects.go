@@ -268,6 +268,9 @@ func (a *api) reactivate(ctx context.Context, p *convoy.Project) error {
 			return err
 		}
 		a.hasten(ctx, told)
+		if a.Alarm != nil {
+			a.Alarm.Activated(ctx, p, e)
+		}
 	}
 	return nil
 }

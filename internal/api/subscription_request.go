@@ -44,8 +44,8 @@ type subscriptionRequest struct {
 }
 
 type alertRequest struct {
-	Count     int    `json:"count,omitempty"`
-	Threshold string `json:"threshold,omitempty" doc:"A duration such as 1h30m"`
+	Count     int    `json:"count,omitempty" maximum:"1000" doc:"How many deliveries have to fail; 0 for no alert"`
+	Threshold string `json:"threshold,omitempty" doc:"Within how long: a duration such as 1h30m, at most 720h"`
 }
 
 type retryRequest struct {
@@ -195,8 +195,8 @@ func (q *alertRequest) check(found *problems) {
 	if q == nil {
 		return
 	}
-	checkCount(found, "count", q.Count, maxCount)
-	if d, err := time.ParseDuration(q.Threshold); q.Threshold != "" && (err != nil || d < 0 || d > maxSeconds*time.Second) {
+	checkCount(found, "count", q.Count, maxAlertCount)
+	if d, err := time.ParseDuration(q.Threshold); q.Threshold != "" && (err != nil || d < 0 || d > maxAlertThreshold) {
 		found.add("threshold", "please provide a valid time duration")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"convoy/internal/catalog"
 	"convoy/internal/deliver"
 	"convoy/internal/meta"
+	"convoy/internal/notify"
 	"convoy/internal/oauth"
 	"convoy/internal/route"
 	"convoy/internal/store"
@@ -54,6 +55,7 @@ type disabler struct {
 	store   *store.Store
 	catalog *catalog.Catalog
 	push    pusher
+	alarm   *notify.Alarm
 }
 
 func (d disabler) Disable(ctx context.Context, project convoy.ProjectID, endpoint convoy.EndpointID) error {
@@ -62,11 +64,26 @@ func (d disabler) Disable(ctx context.Context, project convoy.ProjectID, endpoin
 	if err != nil {
 		return err
 	}
-	if _, err := d.store.SetEndpointStatus(ctx, project, endpoint, convoy.EndpointInactive, now, told...); err != nil {
+	switched, err := d.store.SetEndpointStatus(ctx, project, endpoint, convoy.EndpointInactive, now, told...)
+	if err != nil {
 		return err
 	}
 	d.push.Take(ctx, told)
+	if switched {
+		d.notify(ctx, project, endpoint)
+	}
 	return d.catalog.Changed(ctx, project)
+}
+
+// notify tells people; who has just deleted the endpoint need not know.
+func (d disabler) notify(ctx context.Context, project convoy.ProjectID, endpoint convoy.EndpointID) {
+	view, err := d.catalog.Project(ctx, project)
+	if err != nil {
+		return
+	}
+	if e, ok := view.Endpoint(endpoint); ok {
+		d.alarm.Disabled(ctx, view.Settings(), e)
+	}
 }
 
 // tell makes the meta event of an endpoint that is switched off.

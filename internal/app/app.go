@@ -24,6 +24,7 @@ import (
 	"convoy/internal/id"
 	"convoy/internal/intake"
 	"convoy/internal/limit"
+	"convoy/internal/notify"
 	"convoy/internal/oauth"
 	"convoy/internal/queue"
 	"convoy/internal/route"
@@ -137,6 +138,7 @@ func (p *process) run(ctx context.Context) error {
 	}
 	if p.parts.schedule {
 		p.stage("scheduler", p.scheduler(persister).Run)
+		p.stage("notices", p.notices().Run)
 	}
 	p.stage("gauges", p.gauges)
 	handler, err := p.handler(cfg, persister)
@@ -166,7 +168,8 @@ func (p *process) makeDeliverer(router *route.Router) error {
 	})
 	p.deliverer = deliver.New(deliver.Config{
 		Store: p.engines.store, Projects: p.catalog, Queue: p.engines.queue,
-		Disabler:  disabler{p.engines.store, p.catalog, p.pusher("deliver")},
+		Disabler:  disabler{p.engines.store, p.catalog, p.pusher("deliver"), p.alarm()},
+		Alarm:     p.alarm(),
 		Functions: router,
 		Transport: transport, Showing: deliver.Showing(transport), Tokens: p.tokens(roots),
 		Limiter:      p.engines.limiter,
@@ -231,6 +234,29 @@ func (p *process) scheduler(persister *intake.Persister) *schedule.Scheduler {
 	return schedule.New(cfg)
 }
 
+// alarm notices what people should know of.
+func (p *process) alarm() *notify.Alarm {
+	return &notify.Alarm{
+		Projects: p.catalog, Store: p.engines.store, Mail: p.Config.SMTP.URL != "", Log: p.log("notify"), Now: time.Now,
+	}
+}
+
+// notices sends what the alarm has stored.
+func (p *process) notices() *notify.Post {
+	sender := &notify.Sender{Client: notify.NewClient(deliver.NewTransport(deliver.TransportConfig{
+		Dialer: p.guard.Dialer(10*time.Second, 30*time.Second), PerEndpoint: 4,
+	}))}
+	if c := p.Config.SMTP; c.URL != "" {
+		sender.Mail = &notify.Mail{
+			Host: c.URL, Port: c.Port, Username: c.Username, Password: c.Password, From: c.From, ReplyTo: c.ReplyTo, TLS: c.SSL,
+		}
+	}
+	return notify.NewPost(notify.Config{
+		Store: p.engines.store, Sender: sender, Locker: p.engines.locker, Owner: p.owner,
+		Metrics: p.metrics, Log: p.log("notify"), Now: time.Now,
+	})
+}
+
 // runner works on batch jobs; a message wakes it when one is made.
 func (p *process) runner(persister *intake.Persister) *bulk.Runner {
 	r := bulk.New(bulk.Config{
@@ -266,7 +292,7 @@ func (p *process) handler(cfg intake.Config, persister *intake.Persister) (http.
 	h, err := api.New(api.Config{
 		IngestRate: p.rate("instance-ingest", p.Config.IngestRate), APIRate: p.rate("http-api", p.Config.APIRate),
 		Store: p.engines.store, Catalog: p.catalog, Publisher: p.publisher(cfg, persister), Guard: p.guard,
-		Replayer: persister, Jobs: jobs{p.engines, p.log("api")}, BatchRate: p.Config.Batch.Rate, Taker: p.pusher("api"),
+		Replayer: persister, Jobs: jobs{p.engines, p.log("api")}, BatchRate: p.Config.Batch.Rate, Taker: p.pusher("api"), Alarm: p.alarm(),
 		Ping: p.pinger(), Tokens: p.apiTokens(), Functions: p.tried, Transformer: p.functions, PublicURL: p.Config.PublicURL(), Ready: checks, Log: p.log("api"), Metrics: p.metrics, Version: p.Version,
 		APIVersion: p.Config.APIVersion, RootPath: p.Config.RootPath, MaxBody: p.Config.Server.HTTP.MaxBodySize,
 	})

@@ -54,6 +54,7 @@ type Config struct {
 	Idempotency Idempotency `json:"idempotency" doc:"Duplicate events"`
 	Dispatcher  Dispatcher  `json:"dispatcher" doc:"Requests to endpoints"`
 	Scheduler   Scheduler   `json:"scheduler" doc:"Periodic work"`
+	SMTP        SMTP        `json:"smtp" doc:"The mail server that notices go out by"`
 	Batch       Batch       `json:"batch" doc:"Batch replays and retries"`
 	Metrics     Metrics     `json:"metrics" doc:"Prometheus metrics at /metrics"`
 }
@@ -194,6 +195,17 @@ type Dispatcher struct {
 	EndpointConcurrency int            `json:"endpoint_concurrency" env:"CONVOY_DISPATCHER_ENDPOINT_CONCURRENCY" default:"64" min:"1" max:"100000" doc:"Requests in flight to one endpoint, in each process that delivers"`
 	SkipPingValidation  bool           `json:"skip_ping_validation" env:"CONVOY_DISPATCHER_SKIP_PING_VALIDATION" default:"false" doc:"Do not call an endpoint when it is created or its URL changes"`
 	PingMethods         []string       `json:"ping_methods" env:"CONVOY_DISPATCHER_PING_METHODS" default:"HEAD,GET,POST" oneof:"HEAD|GET|POST|PUT|OPTIONS" doc:"Methods of that call, tried in turn"`
+}
+
+// SMTP is where e-mails are handed over; none are sent without a host.
+type SMTP struct {
+	URL      string `json:"url" env:"CONVOY_SMTP_URL" flag:"smtp-url" doc:"Host of the mail server; empty: no e-mail is sent"`
+	Port     int    `json:"port" env:"CONVOY_SMTP_PORT" flag:"smtp-port" default:"587" min:"1" max:"65535" doc:"Port"`
+	Username string `json:"username" env:"CONVOY_SMTP_USERNAME" flag:"smtp-username" doc:"User; empty: no authentication"`
+	Password string `json:"password" env:"CONVOY_SMTP_PASSWORD" flag:"smtp-password" secret:"true" doc:"Password; it is sent only under TLS or to this machine"`
+	From     string `json:"from" env:"CONVOY_SMTP_FROM" flag:"smtp-from" doc:"Address that e-mails come from, such as Convoy <convoy@example.com>; needed with url"`
+	ReplyTo  string `json:"reply-to" env:"CONVOY_SMTP_REPLY_TO" flag:"smtp-reply-to" doc:"Address for answers"`
+	SSL      bool   `json:"ssl" env:"CONVOY_SMTP_SSL" flag:"smtp-ssl" default:"false" doc:"Speak TLS from the start, as on port 465; else STARTTLS is used where the server offers it"`
 }
 
 // Scheduler is the pace of periodic work.

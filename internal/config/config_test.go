@@ -72,6 +72,7 @@ func TestDefaults(t *testing.T) {
 			AllowList: []netip.Prefix{}, BlockList: []netip.Prefix{}, EndpointConcurrency: 64,
 			PingMethods: []string{"HEAD", "GET", "POST"},
 		},
+		SMTP:      SMTP{Port: 587},
 		Scheduler: Scheduler{SweepInterval: time.Second, PartitionsAhead: 7},
 		Batch:     Batch{Rate: 1000},
 		Metrics:   Metrics{Enabled: true},

@@ -69,7 +69,7 @@ var unsupportedSettings = []unsupportedSetting{
 		why: notYet,
 	},
 	{keys: []string{"sso_service"}, why: notThere},
-	{keys: []string{"smtp"}, env: []string{"CONVOY_SMTP_*"}, why: notYet},
+	{keys: []string{"smtp.provider"}, env: []string{"CONVOY_SMTP_PROVIDER"}, why: "any mail server is spoken to in the same way", harmless: true},
 	{
 		keys: []string{"tracer"},
 		env:  []string{"CONVOY_TRACER_PROVIDER", "CONVOY_OTEL_*", "CONVOY_SENTRY_*", "CONVOY_DATADOG_AGENT_URL"},

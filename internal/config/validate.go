@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/x509"
+	"net/mail"
 	"net/url"
 	"reflect"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 func (l *loader) check(c Config) {
 	l.checkNames(c)
 	l.checkServer(c.Server.HTTP)
+	l.checkSMTP(c.SMTP)
 	l.checkDatabase(c.Database)
 	l.checkRedis(c.Redis)
 	l.checkQueue(c)
@@ -60,6 +62,18 @@ func (l *loader) checkServer(h HTTP) {
 		if !h.SSL && l.given[key] != "" {
 			l.warn("%s is ignored: server.http.ssl is false", key)
 		}
+	}
+}
+
+func (l *loader) checkSMTP(c SMTP) {
+	if c.URL == "" {
+		return
+	}
+	if _, err := mail.ParseAddress(c.From); err != nil {
+		l.problem("smtp.from: must be an e-mail address, since smtp.url is set")
+	}
+	if _, err := mail.ParseAddress(c.ReplyTo); c.ReplyTo != "" && err != nil {
+		l.problem("smtp.reply-to: must be an e-mail address")
 	}
 }
 

@@ -40,12 +40,19 @@ type disabler interface {
 	Disable(ctx context.Context, project convoy.ProjectID, endpoint convoy.EndpointID) error
 }
 
+// alarm is shown outcomes that have been recorded, and looks for failures.
+type alarm interface {
+	Failed(ctx context.Context, outcomes []store.Outcome)
+}
+
 // Config is what delivering needs.
 type Config struct {
-	Store     jobStore
-	Projects  projects
-	Queue     queue.Queue
-	Disabler  disabler
+	Store    jobStore
+	Projects projects
+	Queue    queue.Queue
+	Disabler disabler
+	// Alarm is told of failed deliveries.
+	Alarm     alarm
 	Functions functions
 	Transport http.RoundTripper
 	// Showing makes the transports of endpoints that ask for a client

@@ -217,6 +217,11 @@ func TestDisablesFailingEndpoints(t *testing.T) {
 	if !slices.Equal(disabled.disabled, []convoy.EndpointID{bad.ID}) {
 		t.Errorf("disabled %v, want only the failing one", disabled.disabled)
 	}
+	p.failed.mu.Lock()
+	defer p.failed.mu.Unlock()
+	if !slices.Equal(p.failed.ids, []convoy.DeliveryID{jobs[0].Delivery.ID}) {
+		t.Errorf("the alarm saw %v fail, want only %s", p.failed.ids, jobs[0].Delivery.ID)
+	}
 }
 
 func TestPausedEndpointParks(t *testing.T) {

@@ -55,6 +55,23 @@ type place struct {
 	// another is the queue as another process has it.
 	another        func() queue.Queue
 	anotherLimiter func() limit.Limiter
+	failed         *noted
+}
+
+// noted keeps which deliveries have failed.
+type noted struct {
+	mu  sync.Mutex
+	ids []convoy.DeliveryID
+}
+
+func (n *noted) Failed(_ context.Context, outcomes []store.Outcome) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, o := range outcomes {
+		if o.Delivery.Status == convoy.DeliveryFailure {
+			n.ids = append(n.ids, o.Delivery.ID)
+		}
+	}
 }
 
 func embedded(t *testing.T) *place {
@@ -152,7 +169,7 @@ func newPlace(t *testing.T, db sqldb.DB, q queue.Queue) *place {
 	if _, err := sqldb.Migrate(ctx, db); err != nil {
 		t.Fatal(err)
 	}
-	p := &place{store: store.New(db), queue: q, limiter: limit.NewMemory()}
+	p := &place{store: store.New(db), queue: q, limiter: limit.NewMemory(), failed: new(noted)}
 	now := time.Now()
 	if err := p.store.EnsurePartitions(ctx, now, 1); err != nil {
 		t.Fatal(err)
@@ -319,7 +336,7 @@ func (p *place) config(t *testing.T) Config {
 	t.Helper()
 	return Config{
 		Store: p.store, Projects: p.catalog, Queue: p.queue, QueueIsStore: p.queueIsStore,
-		Limiter: p.limiter, Disabler: &disabling{place: p}, Transport: local(t), Concurrency: 32, PerEndpoint: 8,
+		Limiter: p.limiter, Disabler: &disabling{place: p}, Alarm: p.failed, Transport: local(t), Concurrency: 32, PerEndpoint: 8,
 		StartLimit: 20 * time.Second, MaxResponse: 1000, MaxDelay: 2 * time.Hour, UserAgent: "Convoy/test",
 		Metrics: telemetry.Discard(), Now: time.Now,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),

@@ -54,6 +54,7 @@ func (d *Deliverer) write(ctx context.Context, items []done) error {
 	}
 	d.settle(context.WithoutCancel(ctx), items)
 	d.told(context.WithoutCancel(ctx), items)
+	d.cfg.Alarm.Failed(context.WithoutCancel(ctx), outcomes)
 	return nil
 }
 

@@ -26,6 +26,8 @@ type Metrics struct {
 	Attempts Attempts
 	// Limited counts the deliveries that rate limits made wait.
 	Limited Limited
+	// Notices counts messages to people by what became of them.
+	Notices Notices
 
 	// EndToEnd observes the seconds from accepting an event to the success of
 	// one of its deliveries, whatever the number of tries.
@@ -95,6 +97,12 @@ type Limited struct {
 	Held     prometheus.Counter // stands in line in the store
 }
 
+// Notices are the ends of a message.
+type Notices struct {
+	Sent   prometheus.Counter
+	Failed prometheus.Counter // given up
+}
+
 // Batch observes the batches of one stage.
 type Batch struct{ Items, Seconds prometheus.Observer }
 
@@ -145,6 +153,7 @@ func build(registry *prometheus.Registry, to prometheus.Registerer) *Metrics {
 	routed := f.counters("events_routed_total", "Events that were routed.", "result")
 	attempts := f.counters("delivery_attempts_total", "Finished tries of deliveries.", "outcome")
 	limited := f.counters("deliveries_limited_total", "Deliveries that rate limits made wait.", "kind")
+	notices := f.counters("notices_total", "Messages to people.", "outcome")
 	swept := f.counters("swept_total", "Things that periodic work put right.", "kind")
 	items := f.histograms("batch_items", "Items written together.", batchBuckets, "stage")
 	seconds := f.histograms("batch_seconds", "Time to write a batch.", workBuckets, "stage")
@@ -164,6 +173,7 @@ func build(registry *prometheus.Registry, to prometheus.Registerer) *Metrics {
 			Failure: attempts("failure"), Discarded: attempts("discarded"),
 		},
 		Limited:         Limited{Reserved: limited("reserved"), Held: limited("held")},
+		Notices:         Notices{Sent: notices("sent"), Failed: notices("failed")},
 		EndToEnd:        f.histogram("end_to_end_seconds", "Time from accepting an event to a successful delivery.", endToEndBuckets),
 		Attempt:         f.histogram("attempt_seconds", "Time of a request to an endpoint.", attemptBuckets),
 		QueueDepth:      f.gauge("queue_depth", "Deliveries in the queue."),

@@ -76,7 +76,7 @@ func TestSubscriptionRefuses(t *testing.T) {
 		with(`"delivery_mode":"once"`):                                                   "delivery_mode:invalid delivery mode value, must be either 'at_least_once' or 'at_most_once'",
 		with(`"source_id":"01K1ZZZZZZZZZZZZZZZZZZZZZZ"`):                                 "failed to find source by id",
 		with(`"function":"function transform(){}"`):                                      "function:is not supported yet", // without an engine for it
-		with(`"alert_config":{"count":-1}`):                                              "count:must be from 0 to 1000000000",
+		with(`"alert_config":{"count":-1}`):                                              "count:must be from 0 to 1000",
 		with(`"alert_config":{"count":1,"threshold":"x"}`):                               "threshold:please provide a valid time duration",
 		with(`"alert_config":[]`):                                                        `body contains incorrect JSON type for field "alert_config"`,
 		with(`"retry_config":{"type":"constant"}`):                                       "type:unsupported strategy type",

@@ -83,7 +83,6 @@ type contractCall struct {
 	// parameters have the names of the table of operations.
 	path, query string
 	// of is the operation that the call is another name of.
-	of string
 	// body is JSON. In it, in the query and in headers, <name> is what an earlier
 	// call has kept.
 	body   string

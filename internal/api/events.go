@@ -205,6 +205,22 @@ func (in *eventsInput) search() (store.Search, error) {
 	return s, nil
 }
 
+// searchable is how far back a project has its events searched.
+func searchable(p *convoy.Project, now time.Time) time.Time {
+	d, err := time.ParseDuration(p.Config.SearchPolicy)
+	if err != nil || d <= 0 { // empty
+		return time.Time{}
+	}
+	return now.Add(-d)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 func isObject(text string) bool { return gjson.Valid(text) && gjson.Parse(text).IsObject() }
 
 func (a *api) events(ctx context.Context, in *eventsInput) (paged[eventView], error) {
@@ -221,6 +237,9 @@ func (a *api) events(ctx context.Context, in *eventsInput) (paged[eventView], er
 	from, to, err := in.dates(a.now())
 	if err != nil {
 		return none, err
+	}
+	if search.Text != "" || search.Contains != nil {
+		from = later(from, searchable(p.Settings(), a.now()))
 	}
 	f := store.EventFilter{
 		Project: p.Settings().ID, Endpoints: endpointIDs(in.Endpoints), IdempotencyKey: in.IdempotencyKey, From: from, To: to, Search: search, Page: page,

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"convoy/internal/store/sqldb"
 )
@@ -37,6 +38,12 @@ func TestEventSearch(t *testing.T) {
 		found("query=key&endDate=2026-01-01T00:00:00&startDate=2025-01-01T00:00:00", 0)
 		found("brokerMessageId=7", 0)
 		found("query=&body=", 1)
+		f.history(f.now.Add(-48*time.Hour), "old", f.endpoint("b"))
+		found("query=old&startDate=2026-01-01T00:00:00", 1)
+		f.want(call{method: "PUT", body: `{"name":"shop","config":{"search_policy":"24h"}}`}, 202, "Project updated successfully")
+		found("query=old&startDate=2026-01-01T00:00:00", 0)
+		found("query=key&startDate=2026-01-01T00:00:00", 1)
+		found("idempotencyKey=old&startDate=2026-01-01T00:00:00", 1) // no search
 		for query, message := range map[string]string{
 			"body={}": "body must be a nonempty JSON object", "body=[1]": "body must be a nonempty JSON object", "body=x": "body must be a nonempty JSON object",
 			"body=" + url.QueryEscape(`{"a":`+strings.Repeat("[", 20)+strings.Repeat("]", 20)+`}`): "body:must not have more than 100 values or be nested deeper than 16",

@@ -278,6 +278,22 @@ func TestSendSignsTheBytes(t *testing.T) {
 	}
 }
 
+// A project that prevents replays has a time in every signature.
+func TestSendSignsTheTime(t *testing.T) {
+	t.Parallel()
+	sink := newSink(t, nil)
+	s := newSending(sink.URL)
+	s.endpoint.AdvancedSignatures, s.project.ReplayAttacksPrevention = false, true
+	if r, a := s.send(t, local(t)); r.status != 200 {
+		t.Fatalf("%+v, %s", r, a.Error)
+	}
+	got := sink.requests()[0]
+	header := got.header.Get("X-Convoy-Signature")
+	if err := verify(s, header, got.body); err != nil || !strings.HasPrefix(header, "t=") {
+		t.Errorf("signature %q: %v", header, err)
+	}
+}
+
 func TestSendAddress(t *testing.T) {
 	t.Parallel()
 	sink := newSink(t, nil)

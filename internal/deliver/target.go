@@ -95,7 +95,7 @@ func newTarget(project *convoy.Project, e *convoy.Endpoint) (*target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("endpoint url: %w", err)
 	}
-	signer, err := sign.New(project.Config.Signature, e.Secrets, e.AdvancedSignatures)
+	signer, err := sign.New(project.Config.Signature, e.Secrets, e.AdvancedSignatures || project.Config.ReplayAttacksPrevention)
 	if err != nil {
 		return nil, fmt.Errorf("signature: %w", err)
 	}

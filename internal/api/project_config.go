@@ -15,15 +15,15 @@ import (
 // Bounds on settings, wide enough to be no policy: they keep durations and
 // counts from overflowing.
 const (
-	maxSeconds  = 366 * 24 * 60 * 60
-	maxCount    = 1_000_000_000
+	maxSeconds = 366 * 24 * 60 * 60
+	maxCount   = 1_000_000_000
 	// maxAlertCount bounds the failures that are remembered for an alert.
 	maxAlertCount = 1000
 	// maxAlertThreshold is less than how long package notify remembers them.
 	maxAlertThreshold = 720 * time.Hour
-	maxTries    = 10_000
-	maxVersions = 16
-	maxPayload  = 64 << 20
+	maxTries          = 10_000
+	maxVersions       = 16
+	maxPayload        = 64 << 20
 )
 
 // textUnsupported is for what this server cannot do yet: it is refused, never

@@ -180,7 +180,9 @@ func (a *Alarm) notices(p *convoy.Project, e *convoy.Endpoint, m message) []conv
 	return list
 }
 
-func projectLine(p *convoy.Project) string { return "Project: " + shown(p.Name) + " (" + string(p.ID) + ")" }
+func projectLine(p *convoy.Project) string {
+	return "Project: " + shown(p.Name) + " (" + string(p.ID) + ")"
+}
 
 // place is an endpoint with its address, without what may be secret in it.
 func place(e *convoy.Endpoint) string {

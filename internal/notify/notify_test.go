@@ -332,4 +332,3 @@ func TestShown(t *testing.T) {
 		t.Error(got)
 	}
 }
-

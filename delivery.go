@@ -60,16 +60,17 @@ type RetryPolicy struct {
 
 // Delay returns how long to wait after the given number of failed tries
 // (1 after the first). Linear keeps the interval; exponential doubles it each
-// time up to max. Up to a tenth, at most 5 s, is added at random, so that
-// deliveries that failed together do not come back together.
+// time up to max, which bounds nothing else. Up to a tenth, at most 5 s, is
+// added at random, so that deliveries that failed together do not come back
+// together.
 func (p RetryPolicy) Delay(failed int, max time.Duration) time.Duration {
 	d := p.Interval
 	if p.Type == RetryExponential {
 		for i := 1; i < failed && d < max; i++ {
 			d *= 2
 		}
+		d = min(d, max)
 	}
-	d = min(d, max)
 	if spread := min(d/10, 5*time.Second); spread > 0 {
 		d += rand.N(spread)
 	}

@@ -22,7 +22,7 @@ func (r result) success() bool { return r.err == nil && r.status >= 200 && r.sta
 
 // policy is what decide needs beside the delivery.
 type policy struct {
-	// maxDelay bounds the wait before a retry, Retry-After included.
+	// maxDelay bounds delays that grow, and what Retry-After may ask for.
 	maxDelay time.Duration
 }
 

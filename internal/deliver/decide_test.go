@@ -69,6 +69,7 @@ func TestDecide(t *testing.T) {
 		{"fourth exponential", once, exponential, 3, result{status: 500}, again, due{80 * time.Second, 85 * time.Second}, "last try was answered with status 500"},
 		{"exponential, bounded", once, exponential, 15, result{status: 500}, again, due{7200 * time.Second, 7205 * time.Second}, "last try was answered with status 500"},
 		{"fifth linear", once, convoy.RetryPolicy{Type: convoy.RetryLinear, Interval: 10 * time.Second, Limit: 9}, 4, result{status: 500}, again, due{10 * time.Second, 11 * time.Second}, "last try was answered with status 500"},
+		{"linear is not bounded", once, convoy.RetryPolicy{Type: convoy.RetryLinear, Interval: 6 * time.Hour, Limit: 9}, 4, result{status: 500}, again, due{6 * time.Hour, 6*time.Hour + 5*time.Second}, "last try was answered with status 500"},
 		{"jitter is at most 5 s", once, seconds, 0, result{status: 500}, again, due{300 * time.Second, 305 * time.Second}, "last try was answered with status 500"},
 		{"no interval", once, convoy.RetryPolicy{Type: convoy.RetryLinear, Limit: 3}, 0, result{status: 500}, again, due{0, 0}, "last try was answered with status 500"},
 		{"Retry-After on 429", once, linear, 0, result{status: 429, retryAfter: time.Minute}, again, due{time.Minute, time.Minute}, "last try was answered with status 429"},
@@ -165,8 +166,12 @@ func TestDecideToTheEnd(t *testing.T) {
 				r.Fatalf("%d tries, the limit is %d", d.Trials, limit)
 			}
 			if !d.Status.Terminal() {
+				bound := maxDelay
+				if d.Retry.Type != convoy.RetryExponential { // whose delays do not grow
+					bound = max(bound, d.Retry.Interval)
+				}
 				// Up to a tenth, at most 5 s, is added to the bound.
-				if wait, most := d.DueAt.Sub(now), maxDelay+min(maxDelay/10, 5*time.Second); wait < 0 || wait > most {
+				if wait, most := d.DueAt.Sub(now), bound+min(bound/10, 5*time.Second); wait < 0 || wait > most {
 					r.Fatalf("delay %v, at most %v", wait, most)
 				}
 			}

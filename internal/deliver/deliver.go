@@ -70,7 +70,7 @@ type Config struct {
 	StartLimit time.Duration
 	// MaxResponse is how many bytes of a response body are kept.
 	MaxResponse int
-	// MaxDelay bounds the wait before a retry.
+	// MaxDelay bounds delays that grow, and what Retry-After may ask for.
 	MaxDelay  time.Duration
 	UserAgent string
 	Metrics   *telemetry.Metrics

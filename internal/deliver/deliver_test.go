@@ -224,6 +224,40 @@ func TestDisablesFailingEndpoints(t *testing.T) {
 	}
 }
 
+// TestSparesEndpoints has deliveries end as failures that say little about their
+// endpoint: it stays switched on.
+func TestSparesEndpoints(t *testing.T) {
+	t.Parallel()
+	p := embedded(t)
+	p.settings(t, func(c *convoy.ProjectConfig) { c.DisableEndpoint = true })
+	failing := newSink(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	cfg := p.config(t)
+	d := start(t, cfg)
+	once := p.routed(t, p.endpoint(t, failing.URL), 1, at(3))
+	once[0].Delivery.Mode = convoy.AtMostOnce
+	wants := p.endpoint(t, failing.URL)
+	wants.ContentType = formContent
+	if err := p.store.UpdateEndpoint(t.Context(), wants); err != nil {
+		t.Fatal(err)
+	}
+	p.changed(t)
+	form := p.routed(t, wants, 1, at(1))
+	form[0].Event.Data = []byte(`"no object"`)
+	for want, jobs := range map[string][]convoy.Job{
+		"not retried: delivery mode is at_most_once": once,
+		"a form can only be made of a JSON object":   form,
+	} {
+		d.Take(t.Context(), jobs)
+		if got := p.ended(t, jobs)[0]; got.Status != convoy.DeliveryFailure || got.Description != want {
+			t.Errorf("%s: %s, %s", want, got.Status, got.Description)
+		}
+	}
+	d.stop()
+	if disabled := cfg.Disabler.(*disabling).disabled; len(disabled) > 0 {
+		t.Errorf("disabled %v", disabled)
+	}
+}
+
 func TestPausedEndpointParks(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, p *place) {

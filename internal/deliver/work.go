@@ -164,7 +164,7 @@ func (d *Deliverer) attempt(ctx context.Context, j *job, t *target, now time.Tim
 	}
 	d.count(&after, end.Sub(now))
 	d.logAttempt(ctx, &after, a, end.Sub(now))
-	if after.Status == convoy.DeliveryFailure && t.project.Config.DisableEndpoint {
+	if exhausted(&after, r) && t.project.Config.DisableEndpoint {
 		if err := d.cfg.Disabler.Disable(ctx, del.ProjectID, del.EndpointID); err != nil {
 			d.cfg.Log.Error("endpoint not disabled", "endpoint_id", del.EndpointID, "err", err)
 		}
@@ -174,6 +174,13 @@ func (d *Deliverer) attempt(ctx context.Context, j *job, t *target, now time.Tim
 		out.Payload = j.Payload // what was sent once is what is sent again
 	}
 	return out, true
+}
+
+// exhausted reports whether a delivery has failed because its endpoint did, as
+// often as it might. What could not be sent, or must not be sent twice, says
+// little about the endpoint.
+func exhausted(d *convoy.Delivery, r result) bool {
+	return d.Status == convoy.DeliveryFailure && d.Trials >= d.Retry.Limit && !r.permanent
 }
 
 func (d *Deliverer) discard(del *convoy.Delivery, reason string, now time.Time) store.Outcome {

@@ -8,6 +8,7 @@ import (
 
 	"convoy"
 	"convoy/internal/oauth"
+	"convoy/internal/sign"
 )
 
 const (
@@ -71,6 +72,8 @@ func (q *authenticationObject) checkAPIKey() (convoy.Authentication, error) {
 		return none, convoy.E(convoy.Invalid, "api key header_name is required")
 	case len(k.HeaderName) > maxName || !validHeaderName(k.HeaderName):
 		found.add("header_name", "must be an HTTP header name")
+	case sign.Reserved(k.HeaderName):
+		found.add("header_name", textReserved)
 	case len(k.HeaderValue) > maxCredential || badText(k.HeaderValue, maxCredential) != "" || !validHeaderValue(k.HeaderValue):
 		found.add("header_value", "must be an HTTP header value of at most "+itoa(maxCredential)+" bytes")
 	}

@@ -174,6 +174,7 @@ func TestEndpointRefuses(t *testing.T) {
 		with(`"authentication":{"type":"api_key"}`):                                                         "api key field is required",
 		with(`"authentication":{"type":"api_key","api_key":{"header_name":"A"}}`):                           "api key field is required",
 		with(`"authentication":{"type":"api_key","api_key":{"header_value":"A"}}`):                          "api key header_name is required",
+		with(`"authentication":{"type":"api_key","api_key":{"header_name":"host","header_value":"A"}}`):     "header_name:" + textReserved,
 		with(`"authentication":{"type":"api_key","api_key":{"header_name":"a b","header_value":"A"}}`):      "header_name:must be an HTTP header name",
 		with(`"authentication":{"type":"api_key","api_key":{"header_name":"a","header_value":"A\r\nB:1"}}`): "header_value:must be an HTTP header value of at most 4096 bytes",
 		with(`"authentication":{"type":"basic_auth"}`):                                                      "username:basic auth username is required, password:basic auth password is required",

@@ -10,6 +10,7 @@ import (
 
 	"convoy"
 	"convoy/internal/id"
+	"convoy/internal/sign"
 )
 
 // Bounds on settings, wide enough to be no policy: they keep durations and
@@ -22,13 +23,15 @@ const (
 	// maxAlertThreshold is less than how long package notify remembers them.
 	maxAlertThreshold = 720 * time.Hour
 	maxTries          = 10_000
-	maxVersions       = 16
 	maxPayload        = 64 << 20
 )
 
 // textUnsupported is for what this server cannot do yet: it is refused, never
 // silently ignored.
 const textUnsupported = "is not supported yet"
+
+// textReserved is for headers that something else stands in.
+const textReserved = "must not be a header that requests use themselves"
 
 // configRequest is a patch: what is absent or null stays. Nested objects
 // replace the old ones wholly.
@@ -112,6 +115,9 @@ func (q *configRequest) apply(c *convoy.ProjectConfig, typ convoy.ProjectType, n
 	if h := q.RequestIDHeader; h != nil {
 		c.RequestIDHeader = requestIDHeader(*h, typ, found)
 	}
+	if (q.Signature != nil || q.RequestIDHeader != nil) && strings.EqualFold(c.RequestIDHeader, c.Signature.Header) {
+		found.add("request_id_header", "must not be the header of the signature")
+	}
 	if b := q.CircuitBreaker; b != nil {
 		checkMost(found, "failure_threshold", b.FailureThreshold, 100)
 		checkMost(found, "success_threshold", b.SuccessThreshold, 100)
@@ -157,11 +163,13 @@ func (q *signatureRequest) config(now time.Time, found *problems) convoy.Signatu
 	switch {
 	case q.Header == "":
 		found.add("header", "please provide a signature header")
-	case len(q.Header) > maxName || !validHeaderName(q.Header):
+	case len(q.Header) > sign.MaxHeaderName || !validHeaderName(q.Header):
 		found.add("header", "must be a valid HTTP header token")
+	case sign.Reserved(q.Header):
+		found.add("header", textReserved)
 	}
-	if len(q.Versions) > maxVersions {
-		found.add("versions", "must not be more than "+itoa(maxVersions))
+	if len(q.Versions) > sign.MaxVersions {
+		found.add("versions", "must not be more than "+itoa(sign.MaxVersions))
 		return c
 	}
 	for _, v := range q.Versions {
@@ -202,6 +210,8 @@ func requestIDHeader(h string, typ convoy.ProjectType, found *problems) string {
 		found.add("request_id_header", "request_id_header can only be customized on outgoing projects")
 	case len(h) > maxName || !validHeaderName(h):
 		found.add("request_id_header", "request_id_header must be a valid HTTP header token")
+	case sign.Reserved(h):
+		found.add("request_id_header", textReserved)
 	}
 	return h
 }

@@ -126,6 +126,12 @@ func TestProjectRefuses(t *testing.T) {
 		config(`"signature":{"header":"a","versions":[{"hash":"X","encoding":"hex"}]}`):                  "hash:unsupported hash, must be one of " + strings.Join(hashes, ", "),
 		config(`"signature":{"header":"a","versions":[{"hash":"MD5","encoding":"x"}]}`):                  "encoding:unsupported encoding, must be hex or base64",
 		config(`"signature":{"header":"a","versions":[{"uid":"\u0000","hash":"MD5","encoding":"hex"}]}`): "uid:must not contain NUL characters",
+		config(`"signature":{"header":"host"}`):                                                          "header:" + textReserved,
+		config(`"signature":{"header":"` + strings.Repeat("a", 129) + `"}`):                              "header:must be a valid HTTP header token",
+		config(`"signature":{"header":"a","versions":[` + strings.Repeat(`{},`, 8) + `{}]}`):             "versions:must not be more than 8",
+		config(`"request_id_header":"Content-Type"`):                                                     "request_id_header:" + textReserved,
+		config(`"request_id_header":"x-convoy-signature"`):                                               "request_id_header:must not be the header of the signature",
+		config(`"signature":{"header":"X-Convoy-Idempotency-Key"}`):                                      "request_id_header:must not be the header of the signature",
 		config(`"request_id_header":"a b"`):                                                              "request_id_header:request_id_header must be a valid HTTP header token",
 		config(`"circuit_breaker":{"failure_threshold":101}`):                                            "failure_threshold:must be from 0 to 100",
 	} {

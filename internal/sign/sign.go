@@ -29,7 +29,8 @@ const (
 	// MaxSecrets bounds the secrets of one header.
 	MaxSecrets = 8
 
-	maxHeaderName = 128
+	// MaxHeaderName bounds the name of the header, in bytes.
+	MaxHeaderName = 128
 )
 
 // Names of the encodings of a digest.
@@ -58,12 +59,13 @@ var digests = []struct {
 	{"SHA512_256", sha512.New512_256},
 }
 
-// reservedHeaders cannot carry a signature: the HTTP client or the delivery
-// sets or drops them, so a signature there would be lost or break the request.
+// reservedHeaders cannot carry a signature, an idempotency key or credentials:
+// the HTTP client or the delivery sets or drops them, so what is put there would
+// be lost or break the request.
 var reservedHeaders = []string{
 	"Accept-Encoding", "Connection", "Content-Encoding", "Content-Length",
-	"Content-Type", "Expect", "Host", "Keep-Alive", "Proxy-Connection", "TE",
-	"Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
+	"Content-Type", "Expect", "Host", "Keep-Alive", "Proxy-Authenticate",
+	"Proxy-Authorization", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
 }
 
 // Hashes returns the names a version's hash may have.
@@ -103,16 +105,21 @@ func validateHeader(name string) error {
 	switch {
 	case name == "":
 		return invalid("signature.header is required")
-	case len(name) > maxHeaderName:
-		return invalid("signature.header must be at most %d characters", maxHeaderName)
+	case len(name) > MaxHeaderName:
+		return invalid("signature.header must be at most %d characters", MaxHeaderName)
 	case strings.ContainsFunc(name, notToken):
 		return invalid("signature.header must be a valid HTTP header token")
 	}
-	reserved := func(h string) bool { return strings.EqualFold(h, name) }
-	if slices.ContainsFunc(reservedHeaders, reserved) {
+	if Reserved(name) {
 		return invalid("signature.header must not be %s, which the request itself uses", name)
 	}
 	return nil
+}
+
+// Reserved reports whether a request itself uses a header, so that nothing of
+// ours can go there.
+func Reserved(name string) bool {
+	return slices.ContainsFunc(reservedHeaders, func(h string) bool { return strings.EqualFold(h, name) })
 }
 
 // notToken reports whether r is no tchar of RFC 9110.

@@ -212,7 +212,7 @@ func (a *api) createSubscription(ctx context.Context, in *createSubscriptionInpu
 	if err := a.Store.EnsureEventTypes(ctx, p.ID, s.EventTypes(), now); err != nil {
 		return none, err
 	}
-	if p.Config.MultipleEndpointSubscriptions {
+	if shared(p) {
 		err = a.Store.CreateSubscription(ctx, s)
 	} else {
 		var created bool
@@ -226,6 +226,12 @@ func (a *api) createSubscription(ctx context.Context, in *createSubscriptionInpu
 	}
 	a.changed(ctx, p.ID)
 	return viewSubscription(s, nil), nil
+}
+
+// shared reports whether an endpoint may have several subscriptions. In an
+// incoming project it may: what several sources bring in can go to one place.
+func shared(p *convoy.Project) bool {
+	return p.Type == convoy.Incoming || p.Config.MultipleEndpointSubscriptions
 }
 
 var errSubscribed = convoy.E(convoy.Invalid, "a subscription for this endpoint already exists")
@@ -318,7 +324,7 @@ func (a *api) updateSubscription(ctx context.Context, in *updateSubscriptionInpu
 		return none, err
 	}
 	s, err = a.Store.ChangeSubscription(ctx, store.SubscriptionChange{
-		Project: s.ProjectID, Subscription: s.ID, Shared: p.Settings().Config.MultipleEndpointSubscriptions,
+		Project: s.ProjectID, Subscription: s.ID, Shared: shared(p.Settings()),
 		Edit: func(s *convoy.Subscription) error {
 			gone = noEndpoint
 			if req.EndpointID != "" {

@@ -60,6 +60,27 @@ func TestSubscriptions(t *testing.T) {
 	})
 }
 
+// TestIncomingSubscriptions has what several sources bring in go to one endpoint.
+func TestIncomingSubscriptions(t *testing.T) {
+	t.Parallel()
+	engines(t, func(t *testing.T, db sqldb.DB) {
+		f := setup(t, db)
+		var p createdProject
+		f.want(call{method: "POST", path: "/api/v1/projects?orgID=" + string(f.org.ID), key: f.person, body: `{"name":"in","type":"incoming"}`},
+			201, "Project created successfully").data(t, &p)
+		f.project, f.key = &convoy.Project{ID: p.Project.UID}, p.Key.Key
+		endpoint, other := f.made("endpoints", `{"url":"http://example.com","name":"e"}`), f.made("endpoints", `{"url":"http://example.com/2","name":"o"}`)
+		var sources, subs []string
+		for _, name := range []string{"first", "second"} {
+			sources = append(sources, f.made("sources", `{"name":"`+name+`","type":"http"}`))
+			subs = append(subs, f.made("subscriptions", `{"name":"`+name+`","endpoint_id":"`+endpoint+`","source_id":"`+sources[len(sources)-1]+`"}`))
+		}
+		f.want(call{method: "PUT", path: "subscriptions/" + subs[0], body: `{"endpoint_id":"` + other + `"}`}, 202, "Subscription updated successfully")
+		f.want(call{method: "PUT", path: "subscriptions/" + subs[0], body: `{"endpoint_id":"` + endpoint + `"}`}, 202, "Subscription updated successfully")
+		f.want(call{method: "POST", path: "subscriptions", body: `{"name":"none","endpoint_id":"` + endpoint + `"}`}, 400, "source_id is required for incoming projects")
+	})
+}
+
 func TestSubscriptionRefuses(t *testing.T) {
 	t.Parallel()
 	f := setup(t, openSQLite(t))

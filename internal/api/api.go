@@ -113,6 +113,9 @@ type Config struct {
 	// BatchRate is the most that a batch job processes in a second unless asked
 	// otherwise; [DefaultBatchRate] when 0.
 	BatchRate int
+	// MaxRetry is shown as the bound on the wait between the tries of a delivery;
+	// [DefaultMaxRetry] when 0.
+	MaxRetry time.Duration
 	// Alarm gives the all-clear for endpoints; optional.
 	Alarm alarm
 	// Taker hastens meta events; optional.
@@ -142,6 +145,9 @@ type Config struct {
 
 // DefaultMaxBody is the longest request body unless configured, in bytes.
 const DefaultMaxBody = 1 << 20
+
+// DefaultMaxRetry is the longest wait between tries unless configured.
+const DefaultMaxRetry = 2 * time.Hour
 
 // DefaultBatchRate is the pace of batch jobs unless configured.
 const DefaultBatchRate = 1000
@@ -177,6 +183,9 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	if cfg.BatchRate <= 0 {
 		cfg.BatchRate = DefaultBatchRate
+	}
+	if cfg.MaxRetry <= 0 {
+		cfg.MaxRetry = DefaultMaxRetry
 	}
 	if cfg.MaxBody <= 0 {
 		cfg.MaxBody = DefaultMaxBody

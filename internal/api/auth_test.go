@@ -33,11 +33,14 @@ func TestEveryRouteDeclaresAccess(t *testing.T) {
 		switch {
 		case to.access == undeclared:
 			t.Errorf("%s declares nothing", name)
-		case reads != (to.access.right() == view) && !tries[name]:
+		case reads != (to.access.right() == view) && !tries[name] && !makes[name]:
 			t.Errorf("%s: access %d", name, to.access)
 		}
 	}
 }
+
+// makes are the routes that are GETs and make something.
+var makes = map[string]bool{"GET /api/v1/projects/{projectID}/portal-links/{portalLinkID}/refresh_token": true}
 
 // tries are the routes that change nothing and are no GET.
 var tries = map[string]bool{

@@ -12,9 +12,6 @@ import (
 	"convoy/internal/store"
 )
 
-// longestRetry is shown as the bound on the delay between tries, in seconds.
-const longestRetry = 7200
-
 // deliveryView is a delivery as clients see it.
 type deliveryView struct {
 	UID              convoy.DeliveryID     `json:"uid"`
@@ -89,7 +86,7 @@ type deliveryMetadata struct {
 	MaxRetrySeconds int              `json:"max_retry_seconds"`
 }
 
-func viewDelivery(d store.DeliveryDetail) deliveryView {
+func (a *api) showDelivery(d store.DeliveryDetail) deliveryView {
 	v := deliveryView{
 		UID: d.ID, ProjectID: d.ProjectID, EventID: d.EventID, EndpointID: d.EndpointID, SubscriptionID: d.SubscriptionID,
 		TargetURL: d.TargetURL, LatencySeconds: d.Latency.Seconds(), EventType: d.EventType, Description: d.Description,
@@ -97,7 +94,7 @@ func viewDelivery(d store.DeliveryDetail) deliveryView {
 		EventMetadata: eventStub{UID: d.EventID, EventType: d.EventType},
 		Metadata: deliveryMetadata{
 			Data: json.RawMessage("null"), Strategy: d.Retry.Type, NextSendTime: d.DueAt, Trials: d.Trials,
-			IntervalSeconds: int64(d.Retry.Interval / time.Second), RetryLimit: d.Retry.Limit, MaxRetrySeconds: longestRetry,
+			IntervalSeconds: int64(d.Retry.Interval / time.Second), RetryLimit: d.Retry.Limit, MaxRetrySeconds: int(a.MaxRetry / time.Second),
 		},
 		AcknowledgedAt: nullTime(d.AcknowledgedAt), CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
 	}
@@ -123,10 +120,10 @@ func viewDelivery(d store.DeliveryDetail) deliveryView {
 	return v
 }
 
-// viewDeliveryIn is viewDelivery with what its project knows of the source.
-func viewDeliveryIn(p *catalog.Project) func(store.DeliveryDetail) deliveryView {
+// viewDeliveryIn is showDelivery with what its project knows of the source.
+func (a *api) viewDeliveryIn(p *catalog.Project) func(store.DeliveryDetail) deliveryView {
 	return func(d store.DeliveryDetail) deliveryView {
-		v := viewDelivery(d)
+		v := a.showDelivery(d)
 		if s, ok := p.Source(v.SourceMetadata.UID); ok {
 			v.SourceMetadata.Name = s.Name
 			v.SourceMetadata.IdempotencyKeys = append(v.SourceMetadata.IdempotencyKeys, s.IdempotencyKeys...)
@@ -166,6 +163,7 @@ type deliveriesInput struct {
 	EventType       string   `query:"eventType" doc:"Only deliveries of events of this type"`
 	EventTypeAlias  string   `query:"event_type" hidden:"true" doc:"Other name of eventType, which generated clients could not tell from it"`
 	Statuses        []string `query:"status,explode" doc:"Only deliveries in one of these statuses"`
+	Owner           string   `query:"ownerId" doc:"Only deliveries to endpoints of this owner"`
 	BrokerMessageID string   `query:"brokerMessageId" doc:"Only deliveries of events that this broker message brought in"`
 }
 
@@ -194,8 +192,14 @@ func (a *api) deliveries(ctx context.Context, in *deliveriesInput) (paged[delive
 		}
 	}
 	list, err := within(ctx, "Event deliveries took too long. Narrow the date range.",
-		func(ctx context.Context) (store.Paged[store.DeliveryDetail], error) {
-			list, err := a.Store.Deliveries(ctx, f)
+		func(ctx context.Context) (list store.Paged[store.DeliveryDetail], err error) {
+			if in.Owner != "" {
+				f.Endpoints, err = a.ownedBy(ctx, f.Project, in.Owner, f.Endpoints)
+				if err != nil || len(f.Endpoints) == 0 {
+					return list, err
+				}
+			}
+			list, err = a.Store.Deliveries(ctx, f)
 			if err == nil && len(list.Items) == 0 && f.IdempotencyKey != "" {
 				err = a.requireKey(ctx, f.Project, f.IdempotencyKey)
 			}
@@ -204,7 +208,7 @@ func (a *api) deliveries(ctx context.Context, in *deliveriesInput) (paged[delive
 	if err != nil {
 		return none, err
 	}
-	return pageOf(list, page.PerPage, viewDeliveryIn(p)), nil
+	return pageOf(list, page.PerPage, a.viewDeliveryIn(p)), nil
 }
 
 // requireKey refuses an idempotency key that no event has.
@@ -237,7 +241,7 @@ func (a *api) viewDelivery(ctx context.Context, d store.DeliveryDetail) (deliver
 	if err != nil {
 		return deliveryView{}, refuse(err, "project not found")
 	}
-	return viewDeliveryIn(p)(d), nil
+	return a.viewDeliveryIn(p)(d), nil
 }
 
 func (a *api) delivery(ctx context.Context, in *DeliveryPath) (deliveryView, error) {

@@ -116,7 +116,7 @@ func TestEvents(t *testing.T) {
 func TestDeliveries(t *testing.T) {
 	t.Parallel()
 	engines(t, func(t *testing.T, db sqldb.DB) {
-		f := setup(t, db)
+		f := setup(t, db, func(c *Config) { c.MaxRetry = time.Hour })
 		one, two := f.endpoint("one"), f.endpoint("two")
 		h := f.history(f.now, "k1", one, two)
 		other := f.history(f.now, "", one)
@@ -129,8 +129,9 @@ func TestDeliveries(t *testing.T) {
 		goodPath, badPath := "eventdeliveries/"+string(good.ID), "eventdeliveries/"+string(bad.ID)
 		golden(t, "delivery", f.want(call{path: goodPath}, 200, "Event Delivery fetched successfully").body)
 		golden(t, "deliveries", f.want(call{path: "eventdeliveries?idempotencyKey=k1&endpointId=" + string(two)}, 200, "Event deliveries fetched successfully").body)
+		f.want(call{method: "POST", path: "portal-links", body: `{"name":"c","owner_id":"cust-1","endpoints":["` + string(two) + `"]}`}, 201, "Portal link created successfully")
 		for query, want := range map[string]int{
-			"brokerMessageId=zz": 0, "brokerMessageId=7": 0,
+			"brokerMessageId=zz": 0, "brokerMessageId=7": 0, "ownerId=cust-1": 1, "ownerId=zz": 0, "ownerId=cust-1&endpointId=" + string(one): 0,
 			"": 3, "eventId=" + string(h.event.ID): 2, "eventId=x": 0, "subscriptionId=" + string(bad.SubscriptionID): 1, "eventType=invoice.paid": 3,
 			"event_type=x": 0, "status=Failure&status=Success": 2, "status=Nope": 0, "idempotencyKey=k1": 2, "endDate=2026-08-01T09:59:59": 0,
 			"endpointId=" + string(one) + "&endpointId=" + string(two): 3, "idempotencyKey=k1&status=Retry": 0,

@@ -107,10 +107,13 @@ func TestBatchRetry(t *testing.T) {
 		f.attempt(h.deliveries[0], convoy.DeliveryFailure)
 		f.attempt(h.deliveries[1], convoy.DeliverySuccess)
 		f.attempt(other.deliveries[0], convoy.DeliveryRetry)
+		f.want(call{method: "POST", path: "portal-links", body: `{"name":"c","owner_id":"cust-1","endpoints":["` + string(two) + `"]}`}, 201, "Portal link created successfully")
+		f.want(call{method: "POST", path: "portal-links", body: `{"name":"c","owner_id":"cust-2","endpoints":["` + string(one) + `"]}`}, 201, "Portal link created successfully")
 		const processing, active = "Batch retry processing", "an active batch retry already exists"
 		for query, want := range map[string]int{
 			"": 1, "status=Success": 0, "status=Retry": 1, "status=Retry&status=Failure&status=Success": 2, "status=Nope": 0, "status=": 1,
 			"endpointId=" + string(two): 0, "endpointId=" + string(one) + "&endpointId=" + string(two): 1, "eventId=" + string(h.event.ID): 1,
+			"ownerId=cust-1": 0, "ownerId=cust-2": 1, "ownerId=cust-2&endpointId=" + string(two): 0,
 			"eventId=x": 0, "idempotencyKey=k1": 1, "eventType=invoice.paid": 1, "brokerMessageId=zz": 0, "event_type=x": 0, "endDate=2026-08-01T09:00:00": 0,
 			"subscriptionId=" + string(h.deliveries[0].SubscriptionID): 1, "startDate=0001-01-01T00:00:00": 1,
 		} {

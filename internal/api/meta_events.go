@@ -48,11 +48,11 @@ type metaAttemptView struct {
 	Response        string            `json:"response_data,omitempty"`
 }
 
-// viewMetaEvent shows a meta event of a project, with its last attempt, if there
+// showMetaEvent shows a meta event of a project, with its last attempt, if there
 // is one.
-func viewMetaEvent(project convoy.ProjectID, d store.DeliveryDetail, last *convoy.Attempt) metaEventView {
+func (a *api) showMetaEvent(project convoy.ProjectID, d store.DeliveryDetail, last *convoy.Attempt) metaEventView {
 	v := metaEventView{
-		UID: d.ID, ProjectID: project, EventType: d.EventType, Metadata: viewDelivery(d).Metadata, Status: d.Status,
+		UID: d.ID, ProjectID: project, EventType: d.EventType, Metadata: a.showDelivery(d).Metadata, Status: d.Status,
 		CreatedAt: d.CreatedAt, UpdatedAt: d.UpdatedAt,
 	}
 	if last != nil {
@@ -118,7 +118,7 @@ func (a *api) metaEvents(ctx context.Context, in *metaEventsInput) (paged[metaEv
 	if err != nil {
 		return none, err
 	}
-	return pageOf(list, page.PerPage, func(d store.DeliveryDetail) metaEventView { return viewMetaEvent(project, d, last[d.ID]) }), nil
+	return pageOf(list, page.PerPage, func(d store.DeliveryDetail) metaEventView { return a.showMetaEvent(project, d, last[d.ID]) }), nil
 }
 
 // MetaEventPath is the path of one meta event.
@@ -148,7 +148,7 @@ func (a *api) viewMetaEvent(ctx context.Context, p *convoy.Project, d store.Deli
 	if err != nil {
 		return metaEventView{}, err
 	}
-	return viewMetaEvent(p.ID, d, last[d.ID]), nil
+	return a.showMetaEvent(p.ID, d, last[d.ID]), nil
 }
 
 func (a *api) metaEvent(ctx context.Context, in *MetaEventPath) (metaEventView, error) {

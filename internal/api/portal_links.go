@@ -123,7 +123,7 @@ func (a *api) portalRoutes(r *registrar) {
 		status: http.StatusOK, message: "Portal link revoked successfully",
 	}, a.revokePortalLink)
 	handle(r, operation{
-		id: "RefreshPortalLinkAuthToken", access: viewsProject, method: http.MethodGet, path: one + "/refresh_token", tag: tag, summary: "Make a key of a portal link",
+		id: "RefreshPortalLinkAuthToken", access: managesProject, method: http.MethodGet, path: one + "/refresh_token", tag: tag, summary: "Make a key of a portal link",
 		status: http.StatusOK, message: "Portal link fetched successfully",
 	}, a.refreshPortalLink)
 }

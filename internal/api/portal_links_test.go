@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"convoy"
 	"convoy/internal/auth"
 	"convoy/internal/store/sqldb"
 )
@@ -46,6 +47,8 @@ func TestPortalLinks(t *testing.T) {
 		two := "portal-links/" + string(r.UID)
 		var key string
 		f.want(call{path: two + "/refresh_token"}, 200, "Portal link fetched successfully").data(t, &key)
+		viewer := f.newKey(func(k *convoy.APIKey) { k.Role = convoy.Role{Type: convoy.RoleProjectViewer, Project: f.project.ID} })
+		f.want(call{path: two + "/refresh_token", key: viewer}, 403, "Unauthorized")
 		for _, k := range []string{r.AuthKey, key} { // earlier keys stay good
 			if got, err := f.store.PortalLinkByKey(t.Context(), auth.Hash(k), f.now.Add(59*time.Minute)); err != nil || got.ID != r.UID {
 				t.Errorf("key %s opens %v, %v", k, got, err)

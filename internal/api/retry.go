@@ -44,6 +44,7 @@ type RetryQuery struct {
 	EventType       string   `query:"eventType" doc:"Only deliveries of events of this type"`
 	EventTypeAlias  string   `query:"event_type" hidden:"true" doc:"Other name of eventType, which generated clients could not tell from it"`
 	Statuses        []string `query:"status,explode" doc:"Only deliveries in one of these statuses; Failure and Discarded unless given. Besides these, only Retry has an effect"`
+	Owner           string   `query:"ownerId" doc:"Only deliveries to endpoints of this owner"`
 	BrokerMessageID string   `query:"brokerMessageId" doc:"Only deliveries of events that this broker message brought in"`
 }
 
@@ -87,6 +88,12 @@ func (a *api) retryJob(ctx context.Context, project convoy.ProjectID, q *RetryQu
 	}
 	if f.Statuses = q.statuses(); len(f.Statuses) == 0 {
 		return nil, nil
+	}
+	if q.Owner != "" {
+		f.Endpoints, err = a.ownedBy(ctx, project, q.Owner, f.Endpoints)
+		if err != nil || len(f.Endpoints) == 0 {
+			return nil, err
+		}
 	}
 	return a.counted(ctx, j, tooLongDeliveries)
 }

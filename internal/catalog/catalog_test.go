@@ -688,8 +688,8 @@ func TestIndexes(t *testing.T) {
 	}
 	exact, patterns := p.SubscriptionsFor("paid")
 	for what, got := range map[string][2]string{
-		"exact": {ids(exact), "S2 S1 "}, "patterns": {ids(patterns), "S2 S3 "}, "of the source": {ids(p.SubscriptionsTo("X")), "S5 S4 "},
-		"of A": {ids(p.Subscriptions("A")), "S2 S3 S5 S6 "}, "of no source": {ids(p.SubscriptionsTo("Y")), ""},
+		"exact": {ids(exact.All()), "S2 S1 "}, "patterns": {ids(patterns.All()), "S2 S3 "}, "of the source": {ids(p.SubscriptionsTo("X").All()), "S5 S4 "},
+		"of A": {ids(p.Subscriptions("A")), "S2 S3 S5 S6 "}, "of no source": {ids(p.SubscriptionsTo("Y").All()), ""},
 	} {
 		if got[0] != got[1] {
 			t.Errorf("%s: %s, want %s", what, got[0], got[1])

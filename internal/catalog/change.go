@@ -171,15 +171,15 @@ func (p *Project) changeSubscriptions(written set[convoy.SubscriptionID], are []
 func (p *Project) list(s *Subscription, add bool) {
 	edit(&p.byEndpoint, s.EndpointID, s, change[*Subscription]{Compare, add})
 	if s.SourceID != "" {
-		edit(&p.bySource, s.SourceID, s, change[*Subscription]{Compare, add})
+		editList(&p.bySource, s.SourceID, s, listing{ofAnyType, add})
 		return
 	}
 	types, many := s.listed()
 	for _, t := range types {
-		edit(&p.exact, t, s, change[*Subscription]{Compare, add})
+		editList(&p.exact, t, s, listing{ofType(t), add})
 	}
 	if many {
-		p.patterns = change[*Subscription]{Compare, add}.of(p.patterns, s)
+		p.patterns = listing{ofManyTypes, add}.of(p.patterns, s)
 	}
 }
 

@@ -94,6 +94,23 @@ func (h *history) begin(rt *rapid.T) {
 	if err := h.src.CreateProject(h.ctx, h.project); err != nil {
 		rt.Fatal(err)
 	}
+	if rapid.IntRange(0, 3).Draw(rt, "large") > 0 {
+		return
+	}
+	// Enough for indexes of filters.
+	var (
+		endpoints []*convoy.Endpoint
+		subs      []*convoy.Subscription
+	)
+	for range 4 * indexFrom {
+		e := h.newEndpoint(rt)
+		s := h.newSubscription(rt, e.ID)
+		endpoints, subs = append(endpoints, e), append(subs, s)
+		h.endpoints, h.subscriptions = append(h.endpoints, e.ID), append(h.subscriptions, s.ID)
+	}
+	if err := h.src.CreateSubscribed(h.ctx, endpoints, subs); err != nil {
+		rt.Fatal(err)
+	}
 }
 
 func (h *history) sees(rt *rapid.T, c *Catalog) *Project {
@@ -110,6 +127,7 @@ var (
 		"https://a.example/x", "https://b.example/y", "https://a.example/{id}", "https://a.example/{id}/hook", "https://a.example/eu-{id}", "https://a.example/{",
 	}
 	someTypes   = []string{"*", "paid", "paid.*", "sent", "a.b"}
+	someBodies  = []string{``, `{"a":1}`, `{"a":2}`, `{"a":{"$in":[1,2]},"b":1}`, `{"a":2,"b":1}`, `{"$or":[{"a":1},{"b":1}]}`, `{"a":{"$what":1}}`}
 	someSchemas = []string{"", `{"type": "object", "required": ["n"]}`, `{"type": "array"}`}
 )
 
@@ -174,10 +192,12 @@ func (h *history) newSubscription(rt *rapid.T, e convoy.EndpointID) *convoy.Subs
 		s.SourceID = pick(rt, "source", h.sources)
 	}
 	s.Filters = filter.ForTypes(s.ID, h.drawTypes(rt), nil, now)
-	if rapid.Bool().Draw(rt, "off") {
+	if rapid.IntRange(0, 3).Draw(rt, "off") == 3 {
 		s.Filters[0].EnabledAt = time.Time{}
 	}
-	s.Filters[0].Body = pick(rt, "body", []json.RawMessage{nil, json.RawMessage(`{"a":1}`), json.RawMessage(`{"a":2}`), json.RawMessage(`{"a":{"$what":1}}`)})
+	for i := range s.Filters {
+		s.Filters[i].Body = json.RawMessage(pick(rt, "body", someBodies))
+	}
 	return s
 }
 
@@ -293,8 +313,8 @@ func TestMoreThanIsRemembered(t *testing.T) {
 	if err := b.Changed(t.Context(), b.project.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, patterns := b.view(t).SubscriptionsFor("a"); len(patterns) != len(subs) {
-		t.Errorf("%d subscriptions, want %d", len(patterns), len(subs))
+	if _, patterns := b.view(t).SubscriptionsFor("a"); len(patterns.All()) != len(subs) {
+		t.Errorf("%d subscriptions, want %d", len(patterns.All()), len(subs))
 	}
 	if n := b.src.whole.Load(); n != 2 {
 		t.Errorf("read whole %d times, want twice", n)
@@ -324,7 +344,14 @@ func dump(p *Project) map[string]string {
 		}
 		return text(out)
 	}
-	out := map[string]string{"settings": text(p.Settings()), "patterns": of(p.patterns)}
+	lists := func(l List, types ...string) string {
+		answer := of(l.all)
+		for _, data := range []string{`{}`, `{"a":1}`, `{"a":2,"b":1}`, `{"a":[1,2]}`} {
+			answer += "\n" + data + of(taken(l, data, types...))
+		}
+		return answer
+	}
+	out := map[string]string{"settings": text(p.Settings()), "patterns": lists(p.patterns, "paid.late", "other")}
 	p.endpoints.each(func(id convoy.EndpointID, e *convoy.Endpoint) { out["endpoint "+string(id)] = text(e) })
 	p.byOwner.each(func(owner string, list []*convoy.Endpoint) { out["owner "+owner] = text(list) })
 	p.byURL.each(func(url string, list []*convoy.Endpoint) { out["url "+url] = text(list) })
@@ -332,8 +359,10 @@ func dump(p *Project) map[string]string {
 		out["subscription "+string(id)] = of([]*Subscription{s})
 	})
 	p.byEndpoint.each(func(id convoy.EndpointID, list []*Subscription) { out["of endpoint "+string(id)] = of(list) })
-	p.bySource.each(func(id convoy.SourceID, list []*Subscription) { out["to source "+string(id)] = of(list) })
-	p.exact.each(func(name string, list []*Subscription) { out["exact "+name] = of(list) })
+	p.bySource.each(func(id convoy.SourceID, list List) {
+		out["to source "+string(id)] = lists(list, "paid", "paid.late", "sent", "a.b", "other")
+	})
+	p.exact.each(func(name string, list List) { out["exact "+name] = lists(list, name) })
 	p.sources.each(func(id convoy.SourceID, s *convoy.Source) { out["source "+string(id)] = text(s) })
 	p.byMask.each(func(mask string, s *convoy.Source) { out["mask "+mask] = text(s) })
 	out["templates"] = fmt.Sprint(p.templates.Len())

@@ -66,7 +66,7 @@ func TestSubscriptionTakesEffect(t *testing.T) {
 					t.Fatal(err)
 				}
 				exact, patterns := v.SubscriptionsFor(event)
-				return len(exact)+len(patterns) > 0
+				return len(exact.All())+len(patterns.All()) > 0
 			}
 			// The first message shows that the second listens.
 			if _, err := two.Project(ctx, b.project.ID); err != nil {

@@ -32,9 +32,9 @@ type Project struct {
 	// The lists below are in the order of [Compare]. exact has a list for each
 	// event type that is named by a filter, patterns has the subscriptions with a
 	// filter for many types; both are of subscriptions to events of the API.
-	bySource table[convoy.SourceID, []*Subscription]
-	exact    table[string, []*Subscription]
-	patterns []*Subscription
+	bySource table[convoy.SourceID, List]
+	exact    table[string, List]
+	patterns List
 
 	sources table[convoy.SourceID, *convoy.Source]
 	byMask  table[string, *convoy.Source]
@@ -60,6 +60,7 @@ func newProject(revision store.SettingsRevision, settings *convoy.Project, all r
 		byEndpoint     = map[convoy.EndpointID][]*Subscription{}
 		bySource       = map[convoy.SourceID][]*Subscription{}
 		exact          = map[string][]*Subscription{}
+		patterns       []*Subscription
 	)
 	slices.SortFunc(all.endpoints, compareEndpoints)
 	for _, e := range all.endpoints {
@@ -84,10 +85,13 @@ func newProject(revision store.SettingsRevision, settings *convoy.Project, all r
 			exact[t] = append(exact[t], s)
 		}
 		if many {
-			p.patterns = append(p.patterns, s)
+			patterns = append(patterns, s)
 		}
 	}
-	p.byEndpoint, p.bySource, p.exact = tableOf(byEndpoint), tableOf(bySource), tableOf(exact)
+	p.byEndpoint = tableOf(byEndpoint)
+	p.bySource = listsOf(bySource, func(convoy.SourceID) asked { return ofAnyType })
+	p.exact = listsOf(exact, ofType)
+	p.patterns = listOf(patterns, ofManyTypes)
 	for _, s := range all.sources {
 		p.addSource(s)
 	}
@@ -177,17 +181,16 @@ func (p *Project) Subscriptions(id convoy.EndpointID) []*Subscription {
 	return list
 }
 
-// SubscriptionsTo are those to the events of one source, in the order of
-// [Compare].
-func (p *Project) SubscriptionsTo(source convoy.SourceID) []*Subscription {
+// SubscriptionsTo are those to the events of one source.
+func (p *Project) SubscriptionsTo(source convoy.SourceID) List {
 	list, _ := p.bySource.get(source)
 	return list
 }
 
 // SubscriptionsFor are those to events of the API whose filters may take events
-// of type t, in two lists, each in the order of [Compare]. A subscription that
-// names the type and has a pattern, too, is in both.
-func (p *Project) SubscriptionsFor(t string) (exact, patterns []*Subscription) {
+// of type t, in two lists. A subscription that names the type and has a pattern,
+// too, is in both.
+func (p *Project) SubscriptionsFor(t string) (exact, patterns List) {
 	exact, _ = p.exact.get(t)
 	return exact, p.patterns
 }

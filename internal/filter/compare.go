@@ -3,6 +3,7 @@ package filter
 import (
 	"cmp"
 	"encoding/json"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -220,8 +221,11 @@ func numeric(s string) bool {
 	return digits > 0
 }
 
-// exact is how many digits a float64 holds without loss, whatever the number.
-const exact = 15
+// exact is how many digits a float64 holds without loss, if it is at least tiny.
+const (
+	exact = 15
+	tiny  = 0x1p-1022
+)
 
 // compareNumbers compares decimal numbers exactly, however long: a float64 has
 // no integers beyond 2^53.
@@ -232,7 +236,7 @@ func compareNumbers(a, b string) int {
 	if len(a) <= exact && len(b) <= exact {
 		x, errX := strconv.ParseFloat(a, 64)
 		y, errY := strconv.ParseFloat(b, 64)
-		if errX == nil && errY == nil && x != 0 && y != 0 {
+		if errX == nil && errY == nil && math.Abs(x) >= tiny && math.Abs(y) >= tiny {
 			switch {
 			case x < y:
 				return -1

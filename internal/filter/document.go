@@ -44,6 +44,9 @@ type place struct {
 	values []reached
 	// cost is what it takes to look everywhere.
 	cost int
+	// scalars are what [Document.Values] says once it is listed, if they are few.
+	scalars     []Value
+	listed, few bool
 }
 
 // reached is a value, and what it takes to come to it.
@@ -143,6 +146,18 @@ func (d *Document) pathPart() *part {
 	return p
 }
 
+func (d *Document) part(in scope) *part {
+	switch in {
+	case inHeaders:
+		return d.headerPart()
+	case inQuery:
+		return d.queryPart()
+	case inPath:
+		return d.pathPart()
+	}
+	return d.bodyPart()
+}
+
 // texts is the object of names and their values.
 func texts(m map[string][]string) gjson.Result {
 	object := make(map[string]any, len(m))
@@ -226,8 +241,13 @@ func (q *question) reach(p *part, path string) (met bool) {
 // place returns where a path leads, nil when that is not remembered.
 func (d *Document) place(p *part, path string) *place {
 	if d.matches < 2 {
-		return nil
+		return p.places[path] // an index may have asked
 	}
+	return d.remember(p, path)
+}
+
+// remember returns where a path leads, nil when that is too much.
+func (d *Document) remember(p *part, path string) *place {
 	at, known := p.places[path]
 	if known || len(p.places) >= maxPlaces {
 		return at

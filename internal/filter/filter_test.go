@@ -106,6 +106,7 @@ func TestBody(t *testing.T) {
 		{`{"n":{"$lte":3}}`, `{"n":3.0}`, true},
 		{`{"n":{"$gt":9007199254740992}}`, `{"n":9007199254740993}`, true},
 		{`{"n":{"$lt":1e400}}`, `{"n":1e399}`, true},
+		{`{"n":4e-324}`, `{"n":5e-324}`, false},
 		// Another type is no match, whatever the operator.
 		{`{"n":{"$gt":3}}`, `{"n":"5"}`, false},
 		{`{"n":{"$lt":3}}`, `{"n":"1"}`, false},

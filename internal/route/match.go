@@ -104,8 +104,11 @@ func (w *walk) run(ctx context.Context) error {
 	}
 	if x.Pending && !x.Functions {
 		x.Functions, x.Endpoint, x.Subscription, x.Last = true, "", "", ""
-	} else {
-		x.Done = true
+		return nil
+	}
+	x.Done = true
+	if x.Deliveries == 0 && x.Reason != reasonFilter && w.refused() {
+		x.Reason = reasonFilter
 	}
 	return nil
 }
@@ -163,39 +166,93 @@ func (w *walk) endpointLooks(endpoint *convoy.Endpoint, subs []*catalog.Subscrip
 }
 
 func (w *walk) source() (end bool) {
-	for _, s := range w.view.SubscriptionsTo(w.x.Event.SourceID) {
-		if !w.look(nil, s) {
-			return false
-		}
-	}
-	return true
+	return w.listed(w.view.SubscriptionsTo(w.x.Event.SourceID))
 }
 
-// broadcast merges the two lists of subscriptions that may take the event.
 func (w *walk) broadcast() (end bool) {
-	exact, patterns := w.view.SubscriptionsFor(w.x.Event.Type)
-	for len(exact) > 0 || len(patterns) > 0 {
-		var s *catalog.Subscription
-		switch {
-		case len(patterns) == 0:
-			s, exact = exact[0], exact[1:]
-		case len(exact) == 0:
-			s, patterns = patterns[0], patterns[1:]
-		case exact[0] == patterns[0]:
-			s, exact, patterns = exact[0], exact[1:], patterns[1:]
-		case catalog.Compare(exact[0], patterns[0]) < 0:
-			s, exact = exact[0], exact[1:]
-		default:
-			s, patterns = patterns[0], patterns[1:]
+	return w.listed(w.view.SubscriptionsFor(w.x.Event.Type))
+}
+
+// listed looks at those subscriptions of lists that may take the event, each
+// once; a broadcast makes one delivery to each endpoint.
+func (w *walk) listed(lists ...catalog.List) (end bool) {
+	w.lists = w.lists[:0]
+	for _, l := range lists {
+		w.selectFrom(l)
+	}
+	for {
+		s := w.next()
+		if s == nil {
+			return true
 		}
-		if s.EndpointID == w.x.Last {
-			continue // one delivery to each endpoint
+		if s.EndpointID == w.x.Last && w.x.Event.Kind == convoy.KindBroadcast {
+			continue
 		}
 		if !w.look(nil, s) {
 			return false
 		}
 	}
-	return true
+}
+
+// selectFrom adds those of a list that may take the event to w.lists; all, if that
+// panics.
+func (w *walk) selectFrom(l catalog.List) {
+	n := len(w.lists)
+	defer func() {
+		if p := recover(); p != nil {
+			w.log.Error("index of filters panicked", "project_id", w.view.Settings().ID, "panic", p, "stack", string(debug.Stack()))
+			w.lists = append(w.lists[:n], l.All())
+		}
+	}()
+	var d *filter.Document
+	if l.Selective() {
+		d = w.read()
+	}
+	w.lists = l.Select(d, w.lists)
+}
+
+// next takes the first subscription off the lists, nil when none is left.
+func (w *walk) next() (first *catalog.Subscription) {
+	for _, l := range w.lists {
+		if len(l) > 0 && l[0] != first && (first == nil || catalog.Compare(l[0], first) < 0) {
+			first = l[0]
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	for i, l := range w.lists {
+		if len(l) > 0 && l[0] == first {
+			w.lists[i] = l[1:]
+		}
+	}
+	return first
+}
+
+// refused reports whether a subscription that may be among those left out takes
+// events of the type, but not this one.
+func (w *walk) refused() bool {
+	var lists [2]catalog.List
+	switch e := w.x.Event; e.Kind {
+	case convoy.KindSource:
+		lists[0] = w.view.SubscriptionsTo(e.SourceID)
+	case convoy.KindBroadcast:
+		lists[0], lists[1] = w.view.SubscriptionsFor(e.Type)
+	}
+	for _, l := range lists {
+		if !l.Selective() {
+			continue // all have been asked
+		}
+		for _, s := range l.All() {
+			if w.x.Reason == "" {
+				w.x.Reason = reasonType
+			}
+			if conditions, ok := s.Takes(w.x.Event.Type); ok && conditions != nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // look adds the delivery to a subscription if it takes the event; it is false
@@ -271,9 +328,14 @@ func (w *walk) match(conditions *filter.Program, s *catalog.Subscription) (ok bo
 			ok = false
 		}
 	}()
+	return conditions.Match(w.read())
+}
+
+// read is the event as filters see it.
+func (w *walk) read() *filter.Document {
 	if w.document == nil {
 		e := w.x.Event
 		w.document = filter.NewDocument(e.Data, e.Headers, e.URLQuery, e.URLPath)
 	}
-	return conditions.Match(w.document)
+	return w.document
 }

@@ -106,6 +106,8 @@ type batch struct {
 	views    map[convoy.ProjectID]*catalog.Project
 	reloaded map[convoy.ProjectID]bool
 	walk     walk // reused
+	// lists are what is left of the lists that a walk merges; reused.
+	lists [][]*catalog.Subscription
 }
 
 func (r *Router) batch(now time.Time) *batch {

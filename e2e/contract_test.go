@@ -82,7 +82,6 @@ type contractCall struct {
 	// path is below the project unless it begins with a slash and "api" or "ingest". Its
 	// parameters have the names of the table of operations.
 	path, query string
-	// of is the operation that the call is another name of.
 	// body is JSON. In it, in the query and in headers, <name> is what an earlier
 	// call has kept.
 	body   string

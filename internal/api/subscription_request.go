@@ -196,7 +196,7 @@ func (q *alertRequest) check(found *problems) {
 		return
 	}
 	checkCount(found, "count", q.Count, maxAlertCount)
-	if d, err := time.ParseDuration(q.Threshold); q.Threshold != "" && (err != nil || d < 0 || d > maxAlertThreshold) {
+	if d, err := time.ParseDuration(q.Threshold); q.Threshold != "" && (err != nil || d < 0 || d > 0 && d < time.Second || d > maxAlertThreshold) {
 		found.add("threshold", "please provide a valid time duration")
 	}
 }

@@ -229,7 +229,9 @@ func setup(t testing.TB, db sqldb.DB, change ...func(*Config)) *fixture {
 	f.org = &convoy.Organisation{ID: convoy.OrganisationID(id.New(now)), Name: "acme", CreatedAt: now, UpdatedAt: now}
 	f.user = &convoy.User{ID: convoy.UserID(id.New(now)), FirstName: "A", LastName: "B", Email: "a@example.com", PasswordHash: "-", CreatedAt: now, UpdatedAt: now}
 	f.project = &convoy.Project{
-		ID: convoy.ProjectID(id.New(now)), OrganisationID: f.org.ID, Name: "shop", Type: convoy.Outgoing,
+		// Older than what tests make. It is derived because an id made of another
+		// moment ends the order of those of this one, for all tests.
+		ID: convoy.ProjectID(id.Derive(now.Add(-time.Millisecond), string(f.org.ID))), OrganisationID: f.org.ID, Name: "shop", Type: convoy.Outgoing,
 		Config: convoy.DefaultProjectConfig(), CreatedAt: now, UpdatedAt: now,
 	}
 	nameVersions(&f.project.Config, now)

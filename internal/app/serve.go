@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"path"
 	"strconv"
 	"time"
 
@@ -35,7 +36,15 @@ func (p *process) operations(next http.Handler) http.Handler {
 		mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "Convoy "+p.Version, nil) })
 		mux.HandleFunc("/readyz", p.readyz)
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The mux redirects paths that are not clean; the API makes of repeated
+		// slashes what their sender means.
+		if clean := path.Clean(r.URL.Path); r.URL.Path != clean && r.URL.Path != clean+"/" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // readyTimeout bounds each check of /readyz.

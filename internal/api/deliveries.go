@@ -152,9 +152,9 @@ func (a *api) deliveryRoutes(r *registrar) {
 	}, a.resend)
 }
 
-type deliveriesInput struct {
-	ProjectPath
-	PageQuery
+// DeliveryQuery says which deliveries of a project are meant, but for their
+// statuses, of which each operation has its own notion.
+type DeliveryQuery struct {
 	DateQuery
 	Endpoints       []string `query:"endpointId,explode" doc:"Only deliveries to one of these endpoints"`
 	Event           string   `query:"eventId" doc:"Only deliveries of this event"`
@@ -162,9 +162,23 @@ type deliveriesInput struct {
 	IdempotencyKey  string   `query:"idempotencyKey" doc:"That of the event"`
 	EventType       string   `query:"eventType" doc:"Only deliveries of events of this type"`
 	EventTypeAlias  string   `query:"event_type" hidden:"true" doc:"Other name of eventType, which generated clients could not tell from it"`
-	Statuses        []string `query:"status,explode" doc:"Only deliveries in one of these statuses"`
 	Owner           string   `query:"ownerId" doc:"Only deliveries to endpoints of this owner"`
 	BrokerMessageID string   `query:"brokerMessageId" doc:"Only deliveries of events that this broker message brought in"`
+}
+
+type deliveriesInput struct {
+	ProjectPath
+	PageQuery
+	DeliveryQuery
+	Statuses []string `query:"status,explode" doc:"Only deliveries in one of these statuses"`
+}
+
+// eventType is the type asked for, by either name.
+func (q *DeliveryQuery) eventType() string {
+	if q.EventType != "" {
+		return q.EventType
+	}
+	return q.EventTypeAlias
 }
 
 func (a *api) deliveries(ctx context.Context, in *deliveriesInput) (paged[deliveryView], error) {
@@ -180,11 +194,8 @@ func (a *api) deliveries(ctx context.Context, in *deliveriesInput) (paged[delive
 	}
 	f := store.DeliveryFilter{
 		Project: p.Settings().ID, Endpoints: endpointIDs(in.Endpoints), Event: convoy.EventID(in.Event),
-		Subscription: convoy.SubscriptionID(in.Subscription), Type: in.EventType, IdempotencyKey: in.IdempotencyKey, BrokerMessage: in.BrokerMessageID,
+		Subscription: convoy.SubscriptionID(in.Subscription), Type: in.eventType(), IdempotencyKey: in.IdempotencyKey, BrokerMessage: in.BrokerMessageID,
 		From: from, To: to, Page: page,
-	}
-	if f.Type == "" {
-		f.Type = in.EventTypeAlias
 	}
 	for _, s := range in.Statuses {
 		if s != "" {

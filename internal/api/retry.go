@@ -36,16 +36,8 @@ func (a *api) retryRoutes(r *registrar) {
 
 // RetryQuery is the filter of a batch retry: that of the list of deliveries.
 type RetryQuery struct {
-	DateQuery
-	Endpoints       []string `query:"endpointId,explode" doc:"Only deliveries to one of these endpoints"`
-	Event           string   `query:"eventId" doc:"Only deliveries of this event"`
-	Subscription    string   `query:"subscriptionId" doc:"Only deliveries of this subscription"`
-	IdempotencyKey  string   `query:"idempotencyKey" doc:"That of the event"`
-	EventType       string   `query:"eventType" doc:"Only deliveries of events of this type"`
-	EventTypeAlias  string   `query:"event_type" hidden:"true" doc:"Other name of eventType, which generated clients could not tell from it"`
-	Statuses        []string `query:"status,explode" doc:"Only deliveries in one of these statuses; Failure and Discarded unless given. Besides these, only Retry has an effect"`
-	Owner           string   `query:"ownerId" doc:"Only deliveries to endpoints of this owner"`
-	BrokerMessageID string   `query:"brokerMessageId" doc:"Only deliveries of events that this broker message brought in"`
+	DeliveryQuery
+	Statuses []string `query:"status,explode" doc:"Only deliveries in one of these statuses; Failure and Discarded unless given. Besides these, only Retry has an effect"`
 }
 
 // statuses are those asked for that a retry can do something about.
@@ -82,10 +74,7 @@ func (a *api) retryJob(ctx context.Context, project convoy.ProjectID, q *RetryQu
 	}
 	f := &j.Filter
 	f.Endpoints, f.Event, f.Subscription = endpointIDs(q.Endpoints), convoy.EventID(q.Event), convoy.SubscriptionID(q.Subscription)
-	f.IdempotencyKey, f.BrokerMessage, f.EventType = q.IdempotencyKey, q.BrokerMessageID, q.EventType
-	if f.EventType == "" {
-		f.EventType = q.EventTypeAlias
-	}
+	f.IdempotencyKey, f.BrokerMessage, f.EventType = q.IdempotencyKey, q.BrokerMessageID, q.eventType()
 	if f.Statuses = q.statuses(); len(f.Statuses) == 0 {
 		return nil, nil
 	}

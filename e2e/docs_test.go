@@ -27,7 +27,8 @@ func TestDocumentedPrograms(t *testing.T) {
 		return err
 	})
 	a := credentials(t, dir)
-	env := append(os.Environ(), "CONVOY_URL="+p.url(), "CONVOY_PROJECT_ID="+a.ProjectID, "CONVOY_API_KEY="+a.APIKey, "GOFLAGS=-mod=mod")
+	env := append(os.Environ(), "CONVOY_URL="+p.url(), "CONVOY_PROJECT_ID="+a.ProjectID, "CONVOY_API_KEY="+a.APIKey, "GOFLAGS=-mod=mod",
+		"PYTHONUNBUFFERED=1") // what a program prints is then written at once, amid what its threads print
 	for _, program := range []struct {
 		language, file string
 		command        []string

@@ -11,27 +11,50 @@ import (
 	"convoy/internal/id"
 )
 
-// authenticate returns the key that a request presents.
-func (a *api) authenticate(r *http.Request) (*convoy.APIKey, error) {
+// caller is who makes a request: a person, or the holder of a project's key. The
+// zero value is nobody.
+type caller struct {
+	// user is the person; empty for others.
+	user convoy.UserID
+	// role is what a project's key may do, in the project it names. What a person
+	// may do depends on where.
+	role convoy.Role
+	// key is the API key that was presented.
+	key convoy.KeyID
+}
+
+// person reports whether the caller is one, whose rights are those of a member.
+func (c *caller) person() bool { return c.user != "" }
+
+// authenticate returns who presents what a request carries.
+func (a *api) authenticate(r *http.Request) (caller, error) {
+	var nobody caller
 	scheme, value, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || value == "" || strings.Contains(value, " ") {
-		return nil, errAuthentication
+		return nobody, errAuthentication
 	}
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
 	case strings.EqualFold(scheme, "Basic"):
-		return nil, errAuthorization
+		return nobody, errAuthorization
 	default:
-		return nil, errAuthentication
+		return nobody, errAuthentication
 	}
 	if !auth.IsKey(value) {
-		return nil, errAuthorization
+		return nobody, errAuthorization
 	}
 	key, err := a.Catalog.Key(r.Context(), value)
-	if convoy.IsNotFound(err) {
-		return nil, errAuthorization
+	switch {
+	case convoy.IsNotFound(err):
+		return nobody, errAuthorization
+	case err != nil:
+		return nobody, err
+	case key.Type != convoy.PersonalKey:
+		return caller{key: key.ID, role: key.Role}, nil
+	case key.UserID == "": // nobody's: a damaged row must not pass for a project's key
+		return nobody, errAuthorization
 	}
-	return key, err
+	return caller{key: key.ID, user: key.UserID}, nil
 }
 
 // access is what the caller of an operation must be allowed to do. Every
@@ -100,10 +123,9 @@ func projectOf(ctx context.Context) *catalog.Project { return exchangeOf(ctx).en
 // ignored.
 func (a *api) enterProject(ctx context.Context, x *exchange, urlProject string, want right) error {
 	project := convoy.ProjectID(urlProject)
-	personal := x.key.Type == convoy.PersonalKey
-	if !personal {
-		project = x.key.Role.Project
-		if want == manage && x.key.Role.Type == convoy.RoleProjectViewer {
+	if !x.caller.person() {
+		project = x.caller.role.Project
+		if want == manage && x.caller.role.Type == convoy.RoleProjectViewer {
 			return errForbidden
 		}
 	}
@@ -115,8 +137,8 @@ func (a *api) enterProject(ctx context.Context, x *exchange, urlProject string, 
 		return refuse(err, "project not found")
 	}
 	x.project = project
-	if personal {
-		m, err := a.Store.Membership(ctx, x.key.UserID, p.Settings().OrganisationID)
+	if x.caller.person() {
+		m, err := a.Store.Membership(ctx, x.caller.user, p.Settings().OrganisationID)
 		if convoy.IsNotFound(err) {
 			return errForbidden
 		}
@@ -134,15 +156,15 @@ func (a *api) enterProject(ctx context.Context, x *exchange, urlProject string, 
 // enterOrganisation enters an organisation with the role that the caller has in
 // it. A project's key sees that of its project, and changes nothing in it.
 func (a *api) enterOrganisation(ctx context.Context, x *exchange, org convoy.OrganisationID, want right) error {
-	personal := x.key.Type == convoy.PersonalKey
+	person := x.caller.person()
 	switch {
-	case !personal && want == manage:
+	case !person && want == manage:
 		return errForbidden
 	case org == "" && want == manage:
 		return convoy.E(convoy.NotFound, "Organization not found")
 	case org == "":
 		return invalid("orgID", "please provide an organisation id")
-	case !personal:
+	case !person:
 		return a.enterOwn(ctx, x, org)
 	case !id.Valid(string(org)):
 		return convoy.E(convoy.Invalid, "organisation not found")
@@ -150,7 +172,7 @@ func (a *api) enterOrganisation(ctx context.Context, x *exchange, org convoy.Org
 	if _, err := a.Store.Organisation(ctx, org); err != nil {
 		return refuse(err, "organisation not found")
 	}
-	m, err := a.Store.Membership(ctx, x.key.UserID, org)
+	m, err := a.Store.Membership(ctx, x.caller.user, org)
 	if convoy.IsNotFound(err) {
 		return errNotMember
 	}
@@ -166,7 +188,7 @@ func (a *api) enterOrganisation(ctx context.Context, x *exchange, org convoy.Org
 
 // enterOwn enters the organisation of a project's key.
 func (a *api) enterOwn(ctx context.Context, x *exchange, org convoy.OrganisationID) error {
-	p, err := a.Catalog.Project(ctx, x.key.Role.Project)
+	p, err := a.Catalog.Project(ctx, x.caller.role.Project)
 	if err != nil {
 		return refuse(err, "project not found")
 	}

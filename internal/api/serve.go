@@ -44,8 +44,8 @@ type exchange struct {
 	route  *route
 	status int
 	bytes  int
-	// key is the caller's; nil outside /api.
-	key     *convoy.APIKey
+	// caller is nobody outside /api.
+	caller  caller
 	project convoy.ProjectID
 	// entered is the project that the operation acts on, role what the caller is
 	// in the organisation that it acts on.
@@ -153,7 +153,7 @@ func (a *api) admit(x *exchange, r *http.Request, p string) error {
 		return errContentType
 	}
 	var err error
-	x.key, err = a.authenticate(r)
+	x.caller, err = a.authenticate(r)
 	return err
 }
 
@@ -318,7 +318,7 @@ func (a *api) logServed(x *exchange, r *http.Request, d time.Duration) {
 		level = slog.LevelError
 	case x.err != nil:
 		level = slog.LevelWarn
-	case x.route.publishes, x.key == nil && x.status == http.StatusOK:
+	case x.route.publishes, x.caller == (caller{}) && x.status == http.StatusOK:
 		level = slog.LevelDebug
 	}
 	ctx := r.Context()

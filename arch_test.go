@@ -36,7 +36,7 @@ var layers = []struct {
 	reason   string
 }{
 	{
-		"base", []string{"batch", "config", "filter", "function", "guard", "id", "meta", "oauth", "redisconn", "run", "schema", "sign", "telemetry", "urltemplate", "verify"},
+		"base", []string{"batch", "config", "filter", "function", "guard", "id", "meta", "oauth", "redisconn", "run", "schema", "seal", "sign", "telemetry", "urltemplate", "verify"},
 		true, "tools that know no engine and no role, so that everyone can use them",
 	},
 	{
@@ -103,6 +103,7 @@ var owners = []struct {
 		[]string{"github.com/santhosh-tekuri/jsonschema", "github.com/getkin/kin-openapi"},
 		[]string{"internal/schema", "internal/api/*_test.go"}, "the bounds on users' schemas are in one place; tests compare with our own",
 	},
+	{[]string{"github.com/tink-crypto/tink-go/v2"}, []string{"internal/seal"}, "what is sealed can be opened for years: one place knows the format"},
 	{[]string{"github.com/knadh/koanf"}, []string{"internal/config"}, "settings reach the others as values"},
 	{[]string{"github.com/spf13/cobra"}, []string{"cmd", "internal/config"}, "flags belong to commands"},
 	{

@@ -132,9 +132,13 @@ type Endpoint struct {
 	ContentType       string
 	Authentication    Authentication
 	ClientCertificate ClientCertificate
-	CreatedAt         time.Time
-	UpdatedAt         time.Time
-	DeletedAt         time.Time
+	// Damaged says why credentials could not be read from the store; nil for
+	// almost every endpoint. Nothing may be sent then, and the endpoint cannot be
+	// written.
+	Damaged   error `json:"-"`
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	DeletedAt time.Time
 }
 
 // Timeout is the bound on one try.

@@ -49,9 +49,13 @@ type Source struct {
 	// functions that change what comes in; empty for none.
 	BodyFunction   string
 	HeaderFunction string
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
-	DeletedAt      time.Time
+	// Damaged says why credentials could not be read from the store; nil for
+	// almost every source. Nothing may be taken from it then, and the source
+	// cannot be written.
+	Damaged   error `json:"-"`
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	DeletedAt time.Time
 }
 
 // Ways to check that a request comes from whom it seems to.

@@ -14,6 +14,7 @@ import (
 	"convoy"
 	"convoy/internal/filter"
 	"convoy/internal/id"
+	"convoy/internal/seal"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
 )
@@ -132,7 +133,15 @@ func (s *standalone) subscribe(t *testing.T, base string) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	st, project := store.New(db), convoy.ProjectID(s.account.ProjectID)
+	key, err := seal.Source{File: filepath.Join(s.dir, "encryption.key")}.Key(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets, err := store.Sealed(ctx, db, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, project := store.New(db, secrets), convoy.ProjectID(s.account.ProjectID)
 	for i := range audience {
 		name := fmt.Sprintf("e%04d", i)
 		e := &convoy.Endpoint{

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"testing"
 
+	"convoy/internal/seal"
 	"convoy/internal/testenv"
 )
 
@@ -54,7 +55,7 @@ func environment(t testing.TB) []string {
 // startCluster starts servers, schema, first project and processes.
 func startCluster(t testing.TB, top topology) *cluster {
 	t.Helper()
-	c := &cluster{t: t, env: environment(t)}
+	c := &cluster{t: t, env: append(environment(t), "CONVOY_ENCRYPTION_KEY="+seal.NewKey().Reveal())}
 	c.startPostgres(top.pooler)
 	if top.redis {
 		c.startRedis(top.durable)

@@ -63,7 +63,7 @@ func TestContract(t *testing.T) {
 func personalKey(t *testing.T, db sqldb.DB, a account) string {
 	t.Helper()
 	defer db.Close()
-	s := store.New(db)
+	s := store.New(db, store.Secrets{})
 	user, err := s.UserByEmail(t.Context(), a.AdminEmail)
 	if err != nil {
 		t.Fatal(err)

@@ -39,6 +39,7 @@ type bench struct {
 	sink     *sink
 	postgres *testenv.Postgres
 	redis    *testenv.Redis
+	key      string            // of the secrets of systems on PostgreSQL
 	filled   map[string]*place // by system
 	results  []result
 }

@@ -93,7 +93,8 @@ func (l *lists) measure(ctx context.Context, s system) (err error) {
 		return err
 	}
 	begin := time.Now()
-	data, err := fillLists(ctx, store.New(db), p.target, l.events)
+	// Beside sealed ones, the system opens what is in the clear.
+	data, err := fillLists(ctx, store.New(db, store.InTheClear()), p.target, l.events)
 	db.Close()
 	if err != nil {
 		return fmt.Errorf("fill: %w", err)
@@ -182,7 +183,7 @@ func (l *lists) explain(ctx context.Context, s system, p *place, data *listData)
 	}
 	defer db.Close()
 	e := &explain.DB{DB: db}
-	st := store.New(e)
+	st := store.New(e, store.InTheClear())
 	fmt.Printf("\n### Plans, %s\n", s.name)
 	for _, q := range data.queries() {
 		if q.run == nil {

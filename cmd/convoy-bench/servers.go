@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"convoy/internal/seal"
 	"convoy/internal/testenv"
 )
 
@@ -54,6 +55,7 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 }
 
 func (b *bench) startPostgres(ctx context.Context) (err error) {
+	b.key = seal.NewKey().Reveal()
 	b.postgres, err = testenv.StartPostgres(ctx, testenv.Options{Settings: postgresSettings})
 	if err != nil {
 		return err

@@ -234,7 +234,7 @@ func (b *bench) convoyCommand(s system, p *place, port int, args ...string) comm
 	}
 	host, redisPort := splitAddress(b.redis.Addr())
 	c.env = append(c.env,
-		"CONVOY_DB_DSN="+b.postgres.DSN(p.database),
+		"CONVOY_DB_DSN="+b.postgres.DSN(p.database), "CONVOY_ENCRYPTION_KEY="+b.key,
 		"CONVOY_REDIS_HOST="+host, "CONVOY_REDIS_PORT="+redisPort,
 		"CONVOY_DISPATCHER_ALLOW_LIST=127.0.0.0/8,::1/128",
 		"CONVOY_INTAKE_MODE="+s.intake,

@@ -51,7 +51,7 @@ func newRoot() *cobra.Command {
 		newRole(config.RoleAgent, "Route and deliver events, and take them in"),
 		newRole(config.RoleWorker, "Route and deliver events"),
 		newRole(config.RoleScheduler, "Do periodic work; run as many as you like, one acts"),
-		newMigrate(), newBootstrap(), newConfig(), newFunctions(), newVersion(),
+		newMigrate(), newBootstrap(), newSecrets(), newConfig(), newFunctions(), newVersion(),
 	)
 	return root
 }

@@ -31,7 +31,7 @@ func newMigrate() *cobra.Command {
 					if len(done) == 0 {
 						fmt.Fprintln(cmd.OutOrStdout(), "nothing to apply")
 					}
-					return store.New(db).EnsurePartitions(ctx, time.Now(), cfg.Scheduler.PartitionsAhead)
+					return store.New(db, store.Secrets{}).EnsurePartitions(ctx, time.Now(), cfg.Scheduler.PartitionsAhead)
 				})
 			},
 		},

@@ -69,6 +69,10 @@ func (a *api) ingest(x *exchange, r *http.Request, path string) {
 		return
 	}
 	x.project = source.ProjectID
+	if source.Damaged != nil { // who may post is not known
+		a.fail(x, r, convoy.Wrap(convoy.Unavailable, "source cannot be used now", source.Damaged))
+		return
+	}
 	if r.Method == http.MethodGet {
 		a.challenge(x, r, source)
 		return

@@ -28,6 +28,7 @@ import (
 	"convoy/internal/oauth"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
+	"convoy/internal/store/storetest"
 	"convoy/internal/testenv"
 )
 
@@ -225,7 +226,7 @@ func migrate(t testing.TB, db sqldb.DB) {
 func setup(t testing.TB, db sqldb.DB, change ...func(*Config)) *fixture {
 	t.Helper()
 	now := time.Date(2026, 8, 1, 10, 0, 0, 120_000_000, time.UTC)
-	f := &fixture{t: t, store: store.New(db), log: new(syncBuffer), now: now}
+	f := &fixture{t: t, store: storetest.New(t, db), log: new(syncBuffer), now: now}
 	f.org = &convoy.Organisation{ID: convoy.OrganisationID(id.New(now)), Name: "acme", CreatedAt: now, UpdatedAt: now}
 	f.user = &convoy.User{ID: convoy.UserID(id.New(now)), FirstName: "A", LastName: "B", Email: "a@example.com", PasswordHash: "-", CreatedAt: now, UpdatedAt: now}
 	f.project = &convoy.Project{

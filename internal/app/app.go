@@ -68,9 +68,6 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer p.engines.close()
-	if err := schemaReady(ctx, p.engines.db); err != nil {
-		return err
-	}
 	return p.run(ctx)
 }
 

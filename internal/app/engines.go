@@ -70,7 +70,15 @@ func openEngines(ctx context.Context, cfg config.Config, owner string, log *slog
 		return nil, err
 	}
 	e.closes = append(e.closes, e.db.Close)
-	e.store = store.New(e.db)
+	if err := schemaReady(ctx, e.db); err != nil {
+		return nil, err
+	}
+	secrets, err := OpenSecrets(ctx, cfg, e.db)
+	if err != nil {
+		return nil, err
+	}
+	e.store = store.New(e.db, secrets)
+	e.stages = append(e.stages, run.Stage{Name: "keys", Run: followKeys(e.store, log.With("svc", "store"))})
 	e.checks = append(e.checks, check{"store", e.store.Ping})
 	if cfg.Redis.Enabled() {
 		err = e.openRedis(ctx, cfg, owner, log)

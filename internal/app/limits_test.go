@@ -10,8 +10,8 @@ import (
 
 	"convoy/internal/limit"
 	"convoy/internal/limit/limittest"
-	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
+	"convoy/internal/store/storetest"
 	"convoy/internal/testenv"
 )
 
@@ -44,7 +44,7 @@ func TestStoredLimits(t *testing.T) {
 				if _, err := sqldb.Migrate(t.Context(), db); err != nil {
 					t.Fatal(err)
 				}
-				one, two := limit.NewStored(store.New(db)), limit.NewStored(store.New(db))
+				one, two := limit.NewStored(storetest.New(t, db)), limit.NewStored(storetest.New(t, db))
 				ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 				var wg sync.WaitGroup
 				for _, l := range []*limit.Stored{one, two} {

@@ -52,7 +52,7 @@ func OpenStore(ctx context.Context, cfg config.Config, log *slog.Logger) (sqldb.
 // project. It refuses when the instance has an organisation already.
 func SetUp(ctx context.Context, db sqldb.DB, host string, b Bootstrap) (Credentials, error) {
 	c, s := newSetup(host, b)
-	return c, store.New(db).Setup(ctx, s)
+	return c, store.New(db, store.Secrets{}).Setup(ctx, s)
 }
 
 // newSetup makes everything of a new instance, and how to get into it.
@@ -139,7 +139,7 @@ func prepare(ctx context.Context, db sqldb.DB, cfg config.Config) (*Credentials,
 	if _, err := sqldb.Migrate(ctx, db); err != nil {
 		return nil, err
 	}
-	s := store.New(db)
+	s := store.New(db, store.Secrets{})
 	now := time.Now()
 	if cfg.Database.Type == config.SQLite {
 		if err := s.Recover(ctx, now); err != nil {

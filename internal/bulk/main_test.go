@@ -17,6 +17,7 @@ import (
 	"convoy/internal/id"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
+	"convoy/internal/store/storetest"
 	"convoy/internal/testenv"
 )
 
@@ -73,7 +74,7 @@ func newBench(t testing.TB, db sqldb.DB) *bench {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	b := &bench{Store: store.New(db), db: db, project: convoy.ProjectID(id.New(now)), endpoint: convoy.EndpointID(id.New(now))}
+	b := &bench{Store: storetest.New(t, db), db: db, project: convoy.ProjectID(id.New(now)), endpoint: convoy.EndpointID(id.New(now))}
 	err := b.CreateEndpoint(t.Context(), &convoy.Endpoint{
 		ID: b.endpoint, ProjectID: b.project, URL: "https://example.com", Name: "e", Status: convoy.EndpointActive, CreatedAt: now, UpdatedAt: now,
 	})

@@ -19,6 +19,7 @@ import (
 	"convoy/internal/id"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
+	"convoy/internal/store/storetest"
 	"convoy/internal/testenv"
 )
 
@@ -89,7 +90,7 @@ func setupOn(t *testing.T, db sqldb.DB) *bundle {
 	if _, err := sqldb.Migrate(ctx, db); err != nil {
 		t.Fatal(err)
 	}
-	b := &bundle{src: &counting{Store: store.New(db)}, clock: &clock{}}
+	b := &bundle{src: &counting{Store: storetest.New(t, db)}, clock: &clock{}}
 	now := time.Now()
 	b.clock.us.Store(now.UnixMicro())
 	org := &convoy.Organisation{ID: convoy.OrganisationID(id.New(now)), Name: "Acme", CreatedAt: now, UpdatedAt: now}

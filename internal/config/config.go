@@ -56,6 +56,7 @@ type Config struct {
 	Scheduler   Scheduler   `json:"scheduler" doc:"Periodic work"`
 	SMTP        SMTP        `json:"smtp" doc:"The mail server that notices go out by"`
 	Batch       Batch       `json:"batch" doc:"Batch replays and retries"`
+	Encryption  Encryption  `json:"encryption" doc:"Secrets at rest, see security.md. At most one of key, key_file and key_command; a standalone process on SQLite without one makes encryption.key in data_dir"`
 	Metrics     Metrics     `json:"metrics" doc:"Prometheus metrics at /metrics"`
 }
 
@@ -217,6 +218,20 @@ type Scheduler struct {
 // Batch is the pace of batch jobs.
 type Batch struct {
 	Rate int `json:"rate" env:"CONVOY_BATCH_RATE" default:"1000" min:"1" max:"1000000" doc:"Events or deliveries that a batch job works on in a second, at most, unless the request says otherwise; it makes way for live traffic in any case"`
+}
+
+// The values of Encryption.Mode.
+const (
+	EncryptionSealed    = "sealed"
+	EncryptionPlaintext = "plaintext"
+)
+
+// Encryption is where the key comes from that protects secrets in the store.
+type Encryption struct {
+	Mode       string `json:"mode" env:"CONVOY_ENCRYPTION_MODE" flag:"encryption-mode" default:"sealed" oneof:"sealed|plaintext" doc:"sealed: secrets of endpoints, sources and projects are encrypted in the store. plaintext: they are kept in the clear"`
+	Key        string `json:"key" env:"CONVOY_ENCRYPTION_KEY" secret:"true" doc:"The key, 32 bytes in base64, as convoy secrets key prints one"`
+	KeyFile    string `json:"key_file" env:"CONVOY_ENCRYPTION_KEY_FILE" flag:"encryption-key-file" doc:"File with the key, which nobody but its owner may read"`
+	KeyCommand string `json:"key_command" env:"CONVOY_ENCRYPTION_KEY_COMMAND" doc:"Program with arguments, separated by spaces, that prints the key within 15 seconds; no shell reads it"`
 }
 
 // Metrics is whether metrics are served.

@@ -72,10 +72,11 @@ func TestDefaults(t *testing.T) {
 			AllowList: []netip.Prefix{}, BlockList: []netip.Prefix{}, EndpointConcurrency: 64,
 			PingMethods: []string{"HEAD", "GET", "POST"},
 		},
-		SMTP:      SMTP{Port: 587},
-		Scheduler: Scheduler{SweepInterval: time.Second, PartitionsAhead: 7},
-		Batch:     Batch{Rate: 1000},
-		Metrics:   Metrics{Enabled: true},
+		SMTP:       SMTP{Port: 587},
+		Scheduler:  Scheduler{SweepInterval: time.Second, PartitionsAhead: 7},
+		Batch:      Batch{Rate: 1000},
+		Encryption: Encryption{Mode: EncryptionSealed},
+		Metrics:    Metrics{Enabled: true},
 	}
 	if diff := cmp.Diff(want, c, cmp.Comparer(samePrefix)); diff != "" {
 		t.Errorf("defaults differ (-want +got):\n%s", diff)

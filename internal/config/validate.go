@@ -17,6 +17,7 @@ func (l *loader) check(c Config) {
 	l.checkServer(c.Server.HTTP)
 	l.checkSMTP(c.SMTP)
 	l.checkDatabase(c.Database)
+	l.checkEncryption(c.Encryption)
 	l.checkRedis(c.Redis)
 	l.checkQueue(c)
 	l.checkDispatcher(c.Dispatcher)
@@ -141,6 +142,23 @@ func validDSN(dsn string) bool {
 	}
 	key, _, pair := strings.Cut(dsn, "=")
 	return pair && !strings.Contains(key, "/") && strings.TrimSpace(key) != ""
+}
+
+func (l *loader) checkEncryption(e Encryption) {
+	var set []string
+	for _, s := range []condition{
+		{"encryption.key", e.Key != ""}, {"encryption.key_file", e.KeyFile != ""}, {"encryption.key_command", e.KeyCommand != ""},
+	} {
+		if s.set {
+			set = append(set, s.key)
+		}
+	}
+	if len(set) > 1 {
+		l.problem("%s: set only one of them", strings.Join(set, ", "))
+	}
+	if len(set) > 0 && e.Mode == EncryptionPlaintext {
+		l.problem("encryption.mode: plaintext uses no key, but %s is set", set[0])
+	}
 }
 
 func (l *loader) checkRedis(r Redis) {

@@ -21,6 +21,7 @@ import (
 	"convoy/internal/run"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
+	"convoy/internal/store/storetest"
 	"convoy/internal/telemetry"
 	"convoy/internal/testenv"
 )
@@ -133,7 +134,10 @@ func distributed(t *testing.T) *place {
 func stored(t *testing.T) *place {
 	t.Helper()
 	db := postgres(t)
-	table := dueTable{store.New(db)}
+	if _, err := sqldb.Migrate(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	table := dueTable{storetest.New(t, db)}
 	p := newPlace(t, db, queue.NewStored(table, nil))
 	p.queueIsStore = true
 	p.another = func() queue.Queue { return queue.NewStored(table, nil) }
@@ -169,7 +173,7 @@ func newPlace(t *testing.T, db sqldb.DB, q queue.Queue) *place {
 	if _, err := sqldb.Migrate(ctx, db); err != nil {
 		t.Fatal(err)
 	}
-	p := &place{store: store.New(db), queue: q, limiter: limit.NewMemory(), failed: new(noted)}
+	p := &place{store: storetest.New(t, db), queue: q, limiter: limit.NewMemory(), failed: new(noted)}
 	now := time.Now()
 	if err := p.store.EnsurePartitions(ctx, now, 1); err != nil {
 		t.Fatal(err)

@@ -66,7 +66,10 @@ func (d *Deliverer) trySafely(ctx context.Context, j *job, now time.Time) (out s
 	return d.try(ctx, j, now)
 }
 
-var errInternal = errors.New("internal error")
+var (
+	errInternal = errors.New("internal error")
+	errDamaged  = errors.New("the endpoint's credentials cannot be read from the store")
+)
 
 // Texts of Delivery.Description for deliveries that end untried.
 const (
@@ -111,6 +114,10 @@ func (d *Deliverer) try(ctx context.Context, j *job, now time.Time) (store.Outco
 	case convoy.EndpointPaused:
 		after := *del
 		after.ClaimAt, after.Description, after.UpdatedAt = convoy.Parked, reasonPaused, now
+		return store.Outcome{Delivery: &after, Before: del.Trials}, true
+	}
+	if endpoint.Damaged != nil {
+		after := decide(*del, result{err: errDamaged}, policy{d.cfg.MaxDelay}, now)
 		return store.Outcome{Delivery: &after, Before: del.Trials}, true
 	}
 	t, err := d.targets.get(view.Settings(), endpoint, view.Subscriptions(endpoint.ID)...)

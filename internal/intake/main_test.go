@@ -19,6 +19,7 @@ import (
 	"convoy/internal/meta"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
+	"convoy/internal/store/storetest"
 	"convoy/internal/telemetry"
 	"convoy/internal/testenv"
 )
@@ -59,7 +60,7 @@ func migrated(t *testing.T, db sqldb.DB) *store.Store {
 	if _, err := sqldb.Migrate(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
-	s := store.New(db)
+	s := storetest.New(t, db)
 	if err := s.EnsurePartitions(t.Context(), time.Now(), 1); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"convoy/internal/id"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
+	"convoy/internal/store/storetest"
 )
 
 // stage is a project with one endpoint, which has a subscription with an alert
@@ -36,7 +37,7 @@ func newStage(t *testing.T, change func(*convoy.Endpoint)) *stage {
 	if _, err := sqldb.Migrate(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
-	p := &stage{store: store.New(db), now: time.Now().Truncate(time.Microsecond)}
+	p := &stage{store: storetest.New(t, db), now: time.Now().Truncate(time.Microsecond)}
 	org := &convoy.Organisation{ID: convoy.OrganisationID(id.New(p.now)), Name: "Acme", CreatedAt: p.now, UpdatedAt: p.now}
 	p.project = &convoy.Project{
 		ID: convoy.ProjectID(id.New(p.now)), OrganisationID: org.ID, Name: "shop", Type: convoy.Outgoing, Config: convoy.DefaultProjectConfig(),

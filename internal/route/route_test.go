@@ -20,6 +20,7 @@ import (
 	"convoy/internal/id"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
+	"convoy/internal/store/storetest"
 	"convoy/internal/testenv"
 )
 
@@ -31,6 +32,22 @@ type bundle struct {
 	catalog *catalog.Catalog
 	project *convoy.Project
 	*Router
+
+	mu   sync.Mutex
+	last time.Time // of id
+}
+
+// id makes an id that sorts behind those before it, whatever other tests make
+// meanwhile.
+func (b *bundle) id() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if next := b.last.Add(time.Millisecond); now.Before(next) {
+		now = next
+	}
+	b.last = now
+	return id.New(now)
 }
 
 func sqlite(t *testing.T) sqldb.DB {
@@ -57,11 +74,11 @@ func postgres(t *testing.T) sqldb.DB {
 
 func setup(t *testing.T, db sqldb.DB) *bundle {
 	t.Helper()
-	ctx, now := t.Context(), time.Now()
+	ctx := t.Context()
 	if _, err := sqldb.Migrate(ctx, db); err != nil {
 		t.Fatal(err)
 	}
-	s := store.New(db)
+	s, now := storetest.New(t, db), time.Now()
 	org := &convoy.Organisation{ID: convoy.OrganisationID(id.New(now)), Name: "Acme", CreatedAt: now, UpdatedAt: now}
 	if err := s.CreateOrganisation(ctx, org); err != nil {
 		t.Fatal(err)
@@ -96,7 +113,7 @@ func (b *bundle) endpoint(t *testing.T, status convoy.EndpointStatus, types ...[
 	t.Helper()
 	now := time.Now()
 	e := &convoy.Endpoint{
-		ID: convoy.EndpointID(id.New(now)), ProjectID: b.project.ID, URL: "https://endpoint.example", Name: "till",
+		ID: convoy.EndpointID(b.id()), ProjectID: b.project.ID, URL: "https://endpoint.example", Name: "till",
 		Status: status, Secrets: []convoy.Secret{{ID: "s", Value: "v"}}, CreatedAt: now, UpdatedAt: now,
 	}
 	if err := b.store.CreateEndpoint(t.Context(), e); err != nil {
@@ -104,7 +121,7 @@ func (b *bundle) endpoint(t *testing.T, status convoy.EndpointStatus, types ...[
 	}
 	for _, tt := range types {
 		sub := &convoy.Subscription{
-			ID: convoy.SubscriptionID(id.New(now)), ProjectID: b.project.ID, EndpointID: e.ID,
+			ID: convoy.SubscriptionID(b.id()), ProjectID: b.project.ID, EndpointID: e.ID,
 			Mode: convoy.AtMostOnce, CreatedAt: now, UpdatedAt: now,
 		}
 		sub.Filters = filter.ForTypes(sub.ID, tt, nil, now)
@@ -119,7 +136,7 @@ func (b *bundle) endpoint(t *testing.T, status convoy.EndpointStatus, types ...[
 func (b *bundle) event(kind string, to ...convoy.EndpointID) *convoy.Event {
 	now := time.Now()
 	return &convoy.Event{
-		ID: convoy.EventID(id.New(now)), ProjectID: b.project.ID, Type: kind, Endpoints: to, Data: []byte("{}"),
+		ID: convoy.EventID(b.id()), ProjectID: b.project.ID, Type: kind, Endpoints: to, Data: []byte("{}"),
 		Status: convoy.EventPending, AcknowledgedAt: now.Add(-time.Second), CreatedAt: now, UpdatedAt: now,
 	}
 }
@@ -425,14 +442,14 @@ func TestKinds(t *testing.T) {
 		t.Helper()
 		now := time.Now()
 		e := &convoy.Endpoint{
-			ID: convoy.EndpointID(id.New(now)), ProjectID: b.project.ID, OwnerID: owner, URL: "https://endpoint.example/" + id.New(now),
+			ID: convoy.EndpointID(b.id()), ProjectID: b.project.ID, OwnerID: owner, URL: "https://endpoint.example/" + id.New(now),
 			Name: "till", Status: convoy.EndpointActive, CreatedAt: now, UpdatedAt: now,
 		}
 		if err := b.store.CreateEndpoint(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range subs {
-			s.ID, s.ProjectID, s.EndpointID, s.Mode = convoy.SubscriptionID(id.New(now)), b.project.ID, e.ID, convoy.AtLeastOnce
+			s.ID, s.ProjectID, s.EndpointID, s.Mode = convoy.SubscriptionID(b.id()), b.project.ID, e.ID, convoy.AtLeastOnce
 			if err := b.store.CreateSubscription(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}

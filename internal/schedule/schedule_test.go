@@ -19,6 +19,7 @@ import (
 	"convoy/internal/queue"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
+	"convoy/internal/store/storetest"
 	"convoy/internal/telemetry"
 	"convoy/internal/testenv"
 )
@@ -108,7 +109,7 @@ func setup(t *testing.T) *bundle {
 	if _, err := sqldb.Migrate(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
-	b := &bundle{table: &table{Store: store.New(db)}, router: &rerouting{}, queue: queue.NewMemory(200_000)}
+	b := &bundle{table: &table{Store: storetest.New(t, db)}, router: &rerouting{}, queue: queue.NewMemory(200_000)}
 	b.Scheduler = New(Config{
 		Store: b.table, Line: &b.line, Router: b.router, Due: b.table, Queue: b.queue, SweepAge: 75 * time.Second, SweepInterval: 20 * time.Millisecond,
 		PartitionsAhead: 2, Locker: lock.NewMemory(), Owner: "one", Metrics: telemetry.Discard(), Log: slog.New(slog.DiscardHandler),

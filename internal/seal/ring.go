@@ -2,15 +2,23 @@ package seal
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// Ring is a process's view of the stored keyset. It reads the keyset again when
-// it meets a value sealed with a key it does not know, so another process may
-// rotate keys while this one runs. It is safe for concurrent use.
+// missTTL is how long a key that the stored keyset did not have is taken as not
+// there: a value that cannot be opened must not make every reader of it read the
+// keyset.
+const missTTL = 10 * time.Second
+
+// maxMisses bounds what is remembered of such keys. Beyond it the keyset is not
+// read for more: there are never that many keys in use.
+const maxMisses = 64
+
+// Ring is a process's view of the stored keyset, which another process may rotate
+// while this one runs. It is safe for concurrent use.
 type Ring struct {
 	key  Key
 	read func(context.Context) (wrapped string, err error)
@@ -18,12 +26,13 @@ type Ring struct {
 
 	// mu is held while the keyset is read again: of those who miss the same key,
 	// one reads.
-	mu sync.Mutex
+	mu     sync.Mutex
+	missed map[KeyID]time.Time
 }
 
 // NewRing reads the keyset. A key that does not open it is [ErrWrongKey].
 func NewRing(ctx context.Context, key Key, read func(context.Context) (wrapped string, err error)) (*Ring, error) {
-	r := &Ring{key: key, read: read}
+	r := &Ring{key: key, read: read, missed: make(map[KeyID]time.Time)}
 	if err := r.Reload(ctx); err != nil {
 		return nil, err
 	}
@@ -53,30 +62,36 @@ func (r *Ring) reload(ctx context.Context) error {
 // Keyset is what the ring has read last.
 func (r *Ring) Keyset() *Keyset { return r.set.Load() }
 
-// Seal encrypts a value for one place.
-func (r *Ring) Seal(at Place, value string) (string, error) { return r.set.Load().Seal(at, value) }
+// Key is what wraps the keyset.
+func (r *Ring) Key() Key { return r.key }
 
-// Open decrypts a value of a place, see [Keyset.Open]. If the keyset cannot be
-// read again the error is that of the value and of the reading.
-func (r *Ring) Open(ctx context.Context, at Place, text string) (string, error) {
-	before := r.set.Load()
-	value, err := before.Open(at, text)
-	if !errors.Is(err, ErrUnknownKey) {
-		return value, err
+// Find reports whether the keyset has a key, and reads it again if it had not and
+// that was not found out just now. It must not be called while a result of the
+// database is being read: the keyset may be behind the same connection.
+func (r *Ring) Find(ctx context.Context, id KeyID) (bool, error) {
+	if r.set.Load().keys[id] {
+		return true, nil
 	}
-	if reload := r.reloadAfter(ctx, before); reload != nil {
-		return "", errors.Join(err, reload)
-	}
-	return r.set.Load().Open(at, text)
-}
-
-// reloadAfter reads the keyset unless another has done so since the caller
-// looked.
-func (r *Ring) reloadAfter(ctx context.Context, seen *Keyset) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.set.Load() != seen {
-		return nil
+	if r.set.Load().keys[id] {
+		return true, nil // another has read it meanwhile
 	}
-	return r.reload(ctx)
+	now := time.Now()
+	for k, at := range r.missed {
+		if now.Sub(at) >= missTTL {
+			delete(r.missed, k)
+		}
+	}
+	if _, ok := r.missed[id]; ok || len(r.missed) >= maxMisses {
+		return false, nil
+	}
+	if err := r.reload(ctx); err != nil {
+		return false, err
+	}
+	if !r.set.Load().keys[id] {
+		r.missed[id] = now
+		return false, nil
+	}
+	return true, nil
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"convoy/internal/seal"
 )
@@ -140,6 +142,20 @@ func TestKeysAreNotPrinted(t *testing.T) {
 	}
 }
 
+// ringOpen opens a value as a reader of the store does: it looks for a key that it
+// does not know, then tries once more.
+func ringOpen(ctx context.Context, r *seal.Ring, text string) (string, error) {
+	value, err := r.Keyset().Open(place, text)
+	id, _ := seal.SealedWith(text)
+	if !errors.Is(err, seal.ErrUnknownKey) {
+		return value, err
+	}
+	if known, reading := r.Find(ctx, id); reading != nil || !known {
+		return "", errors.Join(err, reading)
+	}
+	return r.Keyset().Open(place, text)
+}
+
 // TestRingFollowsRotation has many readers meet values of a key that another
 // process has made.
 func TestRingFollowsRotation(t *testing.T) {
@@ -169,7 +185,7 @@ func TestRingFollowsRotation(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for text, want := range map[string]string{before: "before", after: "after"} {
-				if got, err := ring.Open(t.Context(), place, text); err != nil || got != want {
+				if got, err := ringOpen(t.Context(), ring, text); err != nil || got != want {
 					t.Errorf("opened %q, %v, want %q", got, err, want)
 				}
 			}
@@ -184,6 +200,40 @@ func TestRingFollowsRotation(t *testing.T) {
 	}
 }
 
+// TestRingLooksOnce meets values of a key that nobody has.
+func TestRingLooksOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		key, reads := seal.NewKey(), 0
+		wrapped := mustWrap(t, newKeyset(t), key)
+		ring, err := seal.NewRing(t.Context(), key, func(context.Context) (string, error) { reads++; return wrapped, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		foreign := mustSeal(t, newKeyset(t), place, secret)
+		for range 3 {
+			if _, err := ringOpen(t.Context(), ring, foreign); !errors.Is(err, seal.ErrUnknownKey) {
+				t.Fatal(err)
+			}
+		}
+		if reads != 2 {
+			t.Errorf("read the keyset %d times, want at the start and once more", reads)
+		}
+		time.Sleep(11 * time.Second)
+		if _, err := ringOpen(t.Context(), ring, foreign); !errors.Is(err, seal.ErrUnknownKey) || reads != 3 {
+			t.Errorf("later: %v, read %d times, want once more", err, reads)
+		}
+		for i := range 200 {
+			if known, err := ring.Find(t.Context(), seal.KeyID(i)); known || err != nil {
+				t.Fatal(known, err)
+			}
+		}
+		if reads > 70 {
+			t.Errorf("read the keyset %d times for keys that nobody has", reads)
+		}
+	})
+}
+
 func TestRingTellsWhatItCannotRead(t *testing.T) {
 	t.Parallel()
 	key, first := seal.NewKey(), newKeyset(t)
@@ -196,16 +246,17 @@ func TestRingTellsWhatItCannotRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign := mustSeal(t, newKeyset(t), place, secret)
-	if _, err := ring.Open(t.Context(), place, foreign); !errors.Is(err, seal.ErrUnknownKey) {
-		t.Errorf("of no key of the keyset: %v", err)
-	}
 	down = errors.New("database is down")
-	if _, err := ring.Open(t.Context(), place, foreign); !errors.Is(err, down) || !errors.Is(err, seal.ErrUnknownKey) {
+	foreign := mustSeal(t, newKeyset(t), place, secret)
+	if _, err := ringOpen(t.Context(), ring, foreign); !errors.Is(err, down) || !errors.Is(err, seal.ErrUnknownKey) {
 		t.Errorf("without a database: %v", err)
 	}
+	down = nil // what could not be read was not found missing
+	if _, err := ringOpen(t.Context(), ring, foreign); !errors.Is(err, seal.ErrUnknownKey) {
+		t.Errorf("of no key of the keyset: %v", err)
+	}
 	// What it knows, it opens all the same.
-	if got, err := ring.Open(t.Context(), place, mustSeal(t, first, place, secret)); err != nil || got != secret {
+	if got, err := ringOpen(t.Context(), ring, mustSeal(t, first, place, secret)); err != nil || got != secret {
 		t.Errorf("opened %q, %v", got, err)
 	}
 }

@@ -165,7 +165,7 @@ func (s *Store) Setup(ctx context.Context, p Setup) error {
 			}
 		}
 		if p.Project != nil {
-			if err := insertProject(ctx, tx, p.Project); err != nil {
+			if err := s.insertProject(ctx, tx, p.Project); err != nil {
 				return err
 			}
 		}

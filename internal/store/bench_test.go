@@ -24,7 +24,7 @@ func benchmark(b *testing.B, fn func(b *testing.B, f *storetest.Fixture, rows in
 	for _, e := range engines {
 		for _, rows := range []int{64, 500} {
 			b.Run(fmt.Sprintf("%s/%d", e.name, rows), func(b *testing.B) {
-				f := storetest.NewFixture(e.open(b))
+				f := storetest.NewFixture(b, e.open(b))
 				// As many partitions as a month's retention has.
 				if err := f.S.EnsurePartitions(b.Context(), f.Now, 30); err != nil {
 					b.Fatal(err)

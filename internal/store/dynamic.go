@@ -32,13 +32,15 @@ type Dynamic struct {
 // events go through, has the types that were asked for. However many processes
 // ask for one URL at once, there is one endpoint.
 func (s *Store) EnsureDynamic(ctx context.Context, d Dynamic) (*convoy.Endpoint, error) {
-	var e *convoy.Endpoint
-	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
-		var err error
-		if e, err = s.dynamicEndpoint(ctx, tx, d); err != nil {
-			return err
-		}
-		return s.dynamicSubscription(ctx, tx, e, d)
+	e, err := opened(ctx, s, func(o *opener) (e *convoy.Endpoint, err error) {
+		err = s.db.Write(ctx, func(tx sqldb.Tx) error {
+			var err error
+			if e, err = s.dynamicEndpoint(ctx, tx, o, d); err != nil {
+				return err
+			}
+			return s.dynamicSubscription(ctx, tx, e, d)
+		})
+		return e, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ensure dynamic endpoint: %w", err)
@@ -47,7 +49,7 @@ func (s *Store) EnsureDynamic(ctx context.Context, d Dynamic) (*convoy.Endpoint,
 }
 
 // dynamicEndpoint finds or makes the endpoint and locks it.
-func (s *Store) dynamicEndpoint(ctx context.Context, tx sqldb.Tx, d Dynamic) (*convoy.Endpoint, error) {
+func (s *Store) dynamicEndpoint(ctx context.Context, tx sqldb.Tx, o *opener, d Dynamic) (*convoy.Endpoint, error) {
 	e := d.Endpoint
 	var status convoy.EndpointStatus
 	if d.Known {
@@ -59,7 +61,7 @@ func (s *Store) dynamicEndpoint(ctx context.Context, tx sqldb.Tx, d Dynamic) (*c
 	if err != nil {
 		return nil, found(err, projectMissing)
 	}
-	had, err := scanEndpoint(tx.QueryRow(ctx, `SELECT `+endpointCols+` FROM endpoints p
+	had, err := o.endpoint(tx.QueryRow(ctx, `SELECT `+endpointCols+` FROM endpoints p
 		WHERE p.project_id = $1 AND p.url = $2 AND p.deleted_at = 0 ORDER BY p.id LIMIT 1`, e.ProjectID, e.URL))
 	switch {
 	case err == nil:
@@ -67,7 +69,7 @@ func (s *Store) dynamicEndpoint(ctx context.Context, tx sqldb.Tx, d Dynamic) (*c
 	case !errors.Is(err, sqldb.ErrNoRows):
 		return nil, err
 	}
-	if err := insertEndpoint(ctx, tx, e); err != nil {
+	if err := s.insertEndpoint(ctx, tx, e); err != nil {
 		return nil, err
 	}
 	return e, insertMeta(ctx, tx, d.Meta)
@@ -106,9 +108,11 @@ const maxTemplates = 1000
 // EndpointTemplates returns the endpoints of a project whose URLs have braces,
 // the oldest maxTemplates of them.
 func (s *Store) EndpointTemplates(ctx context.Context, project convoy.ProjectID) ([]*convoy.Endpoint, error) {
-	rows, err := s.db.Query(ctx, `SELECT `+endpointCols+` FROM endpoints p
-		WHERE p.project_id = $1 AND p.deleted_at = 0 AND replace(p.url, '{', '') <> p.url ORDER BY p.id LIMIT $2`, project, maxTemplates)
-	list, err := collect(rows, err, scanEndpoint)
+	list, err := opened(ctx, s, func(o *opener) ([]*convoy.Endpoint, error) {
+		rows, err := s.db.Query(ctx, `SELECT `+endpointCols+` FROM endpoints p
+			WHERE p.project_id = $1 AND p.deleted_at = 0 AND replace(p.url, '{', '') <> p.url ORDER BY p.id LIMIT $2`, project, maxTemplates)
+		return collect(rows, err, o.endpoint)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("endpoint templates: %w", err)
 	}

@@ -18,10 +18,11 @@ const endpointCols = `p.id, p.project_id, p.owner_id, p.url, p.name, p.descripti
 	p.slack_webhook_url, p.teams_webhook_url, p.support_email, p.status, p.http_timeout, p.rate_limit, p.rate_limit_duration,
 	p.content_type, p.authentication, p.client_certificate, p.created_at, p.updated_at, p.deleted_at`
 
-func scanEndpoint(row sqldb.Row) (*convoy.Endpoint, error) {
+// endpoint reads a row. Credentials that do not open are the endpoint's Damaged.
+func (o *opener) endpoint(row sqldb.Row) (*convoy.Endpoint, error) {
 	var (
 		e                                  convoy.Endpoint
-		secrets, auth, cert                []byte
+		secrets, auth, cert                string
 		advanced, timeout, limit, duration int64
 		created, updated, deleted          int64
 	)
@@ -30,10 +31,23 @@ func scanEndpoint(row sqldb.Row) (*convoy.Endpoint, error) {
 		&e.ContentType, &auth, &cert, &created, &updated, &deleted); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(json.Unmarshal(secrets, &e.Secrets), json.Unmarshal(auth, &e.Authentication),
-		json.Unmarshal(cert, &e.ClientCertificate)); err != nil {
-		return nil, fmt.Errorf("credentials of endpoint %s: %w", e.ID, err)
+	for _, d := range []struct {
+		column column
+		text   string
+		into   any
+	}{
+		{endpointSecrets, secrets, &e.Secrets}, {endpointAuth, auth, &e.Authentication}, {endpointCertificate, cert, &e.ClientCertificate},
+	} {
+		text, damage := o.openDocument(d.column, string(e.ID), d.text)
+		e.Damaged = errors.Join(e.Damaged, damage)
+		if err := json.Unmarshal([]byte(text), d.into); err != nil {
+			return nil, fmt.Errorf("credentials of endpoint %s: %w", e.ID, err)
+		}
 	}
+	var slack, teams error
+	e.SlackWebhookURL, slack = o.open(endpointSlack, string(e.ID), e.SlackWebhookURL)
+	e.TeamsWebhookURL, teams = o.open(endpointTeams, string(e.ID), e.TeamsWebhookURL)
+	e.Damaged = errors.Join(e.Damaged, slack, teams)
 	e.AdvancedSignatures = advanced != 0
 	e.HTTPTimeout = time.Duration(timeout) * time.Microsecond
 	e.RateLimit, e.RateLimitDuration = int(limit), time.Duration(duration)*time.Microsecond
@@ -44,7 +58,7 @@ func scanEndpoint(row sqldb.Row) (*convoy.Endpoint, error) {
 // CreateEndpoint stores a new endpoint, and the meta events that tell of it.
 func (s *Store) CreateEndpoint(ctx context.Context, e *convoy.Endpoint, meta ...convoy.Job) error {
 	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
-		if err := insertEndpoint(ctx, tx, e); err != nil {
+		if err := s.insertEndpoint(ctx, tx, e); err != nil {
 			return err
 		}
 		return insertMeta(ctx, tx, meta)
@@ -60,7 +74,7 @@ func (s *Store) CreateEndpoint(ctx context.Context, e *convoy.Endpoint, meta ...
 func (s *Store) CreateSubscribed(ctx context.Context, endpoints []*convoy.Endpoint, subscriptions []*convoy.Subscription, meta ...convoy.Job) error {
 	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
 		for i, e := range endpoints {
-			if err := insertEndpoint(ctx, tx, e); err != nil {
+			if err := s.insertEndpoint(ctx, tx, e); err != nil {
 				return err
 			}
 			if err := insertSubscription(ctx, tx, subscriptions[i]); err != nil {
@@ -75,8 +89,8 @@ func (s *Store) CreateSubscribed(ctx context.Context, endpoints []*convoy.Endpoi
 	return nil
 }
 
-func insertEndpoint(ctx context.Context, tx sqldb.Tx, e *convoy.Endpoint) error {
-	c, err := credentials(e)
+func (s *Store) insertEndpoint(ctx context.Context, tx sqldb.Tx, e *convoy.Endpoint) error {
+	c, err := s.credentials(e)
 	if err != nil {
 		return err
 	}
@@ -85,29 +99,44 @@ func insertEndpoint(ctx context.Context, tx sqldb.Tx, e *convoy.Endpoint) error 
 			content_type, authentication, client_certificate, created_at, updated_at, deleted_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
 		e.ID, e.ProjectID, e.OwnerID, e.URL, e.Name, e.Description, c.secrets, flag(e.AdvancedSignatures),
-		e.SlackWebhookURL, e.TeamsWebhookURL, e.SupportEmail, e.Status, e.HTTPTimeout.Microseconds(), e.RateLimit,
+		c.slack, c.teams, e.SupportEmail, e.Status, e.HTTPTimeout.Microseconds(), e.RateLimit,
 		e.RateLimitDuration.Microseconds(), e.ContentType, c.auth, c.cert, micros(e.CreatedAt), micros(e.UpdatedAt), micros(e.DeletedAt))
 	return err
 }
 
-// credentialTexts are an endpoint's credentials as documents.
-type credentialTexts struct{ secrets, auth, cert string }
+// credentialTexts are an endpoint's credentials as they are stored.
+type credentialTexts struct{ secrets, auth, cert, slack, teams string }
 
-func credentials(e *convoy.Endpoint) (c credentialTexts, err error) {
-	if c.secrets, err = document(e.Secrets); err != nil {
+func (s *Store) credentials(e *convoy.Endpoint) (c credentialTexts, err error) {
+	if e.Damaged != nil {
+		return c, e.Damaged // what was not read would be lost
+	}
+	id := string(e.ID)
+	if c.secrets, err = s.secrets.sealDocument(endpointSecrets, id, e.Secrets); err != nil {
 		return c, err
 	}
-	if c.auth, err = document(e.Authentication); err != nil {
+	if c.auth, err = s.secrets.sealDocument(endpointAuth, id, e.Authentication); err != nil {
 		return c, err
 	}
-	c.cert, err = document(e.ClientCertificate)
+	if c.cert, err = s.secrets.sealDocument(endpointCertificate, id, e.ClientCertificate); err != nil {
+		return c, err
+	}
+	if c.slack, err = s.secrets.seal(endpointSlack, id, e.SlackWebhookURL); err != nil {
+		return c, err
+	}
+	c.teams, err = s.secrets.seal(endpointTeams, id, e.TeamsWebhookURL)
 	return c, err
 }
 
 // Endpoint returns one endpoint of a project.
 func (s *Store) Endpoint(ctx context.Context, project convoy.ProjectID, id convoy.EndpointID) (*convoy.Endpoint, error) {
-	e, err := scanEndpoint(s.db.QueryRow(ctx, `SELECT `+endpointCols+` FROM endpoints p
-		WHERE p.id = $1 AND p.project_id = $2 AND p.deleted_at = 0`, id, project))
+	e, err := opened(ctx, s, func(o *opener) (*convoy.Endpoint, error) {
+		return o.endpoint(s.db.QueryRow(ctx, `SELECT `+endpointCols+` FROM endpoints p
+			WHERE p.id = $1 AND p.project_id = $2 AND p.deleted_at = 0`, id, project))
+	})
+	if err == nil && e.Damaged != nil {
+		return nil, fmt.Errorf("endpoint: %w", e.Damaged)
+	}
 	return e, found(err, endpointMissing)
 }
 
@@ -130,8 +159,9 @@ func (s *Store) Endpoints(ctx context.Context, f EndpointFilter) (Paged[*convoy.
 		w.add("p.owner_id = ?", f.Owner)
 	}
 	l := listing{cols: endpointCols, table: "endpoints", alias: "p", key: "p.id", where: w}
-	page, err := paginate(f.Page, func(e *convoy.Endpoint) string { return string(e.ID) },
-		fetchRows(ctx, s.db.Replica(), l, scanEndpoint))
+	page, err := opened(ctx, s, func(o *opener) (Paged[*convoy.Endpoint], error) {
+		return paginate(f.Page, func(e *convoy.Endpoint) string { return string(e.ID) }, fetchRows(ctx, s.db.Replica(), l, o.endpoint))
+	})
 	if err != nil {
 		return page, fmt.Errorf("endpoints: %w", err)
 	}
@@ -146,8 +176,10 @@ func (s *Store) AllEndpoints(ctx context.Context, project convoy.ProjectID, ids 
 	w.add("p.project_id = ?", project)
 	w.add("p.deleted_at = 0")
 	addIn(&w, s.db.Dialect(), "p.id", ids)
-	rows, err := s.db.Query(ctx, `SELECT `+endpointCols+` FROM endpoints p`+w.String()+` ORDER BY p.id`, w.args...)
-	list, err := collect(rows, err, scanEndpoint)
+	list, err := opened(ctx, s, func(o *opener) ([]*convoy.Endpoint, error) {
+		rows, err := s.db.Query(ctx, `SELECT `+endpointCols+` FROM endpoints p`+w.String()+` ORDER BY p.id`, w.args...)
+		return collect(rows, err, o.endpoint)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("endpoints: %w", err)
 	}
@@ -160,7 +192,7 @@ func (s *Store) AllEndpoints(ctx context.Context, project convoy.ProjectID, ids 
 // read the endpoint a moment ago must not switch it on again.
 func (s *Store) UpdateEndpoint(ctx context.Context, e *convoy.Endpoint, meta ...convoy.Job) error {
 	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
-		if err := updateEndpoint(ctx, tx, e); err != nil {
+		if err := s.updateEndpoint(ctx, tx, e); err != nil {
 			return err
 		}
 		return insertMeta(ctx, tx, meta)
@@ -171,8 +203,8 @@ func (s *Store) UpdateEndpoint(ctx context.Context, e *convoy.Endpoint, meta ...
 	return nil
 }
 
-func updateEndpoint(ctx context.Context, tx sqldb.Tx, e *convoy.Endpoint) error {
-	c, err := credentials(e)
+func (s *Store) updateEndpoint(ctx context.Context, tx sqldb.Tx, e *convoy.Endpoint) error {
+	c, err := s.credentials(e)
 	if err != nil {
 		return err
 	}
@@ -181,7 +213,7 @@ func updateEndpoint(ctx context.Context, tx sqldb.Tx, e *convoy.Endpoint) error 
 			rate_limit = $11, rate_limit_duration = $12, content_type = $13, authentication = $14,
 			client_certificate = $15, updated_at = $16
 		WHERE id = $17 AND project_id = $18 AND deleted_at = 0`,
-		e.OwnerID, e.URL, e.Name, e.Description, c.secrets, flag(e.AdvancedSignatures), e.SlackWebhookURL, e.TeamsWebhookURL,
+		e.OwnerID, e.URL, e.Name, e.Description, c.secrets, flag(e.AdvancedSignatures), c.slack, c.teams,
 		e.SupportEmail, e.HTTPTimeout.Microseconds(), e.RateLimit, e.RateLimitDuration.Microseconds(), e.ContentType, c.auth, c.cert,
 		micros(e.UpdatedAt), e.ID, e.ProjectID)
 	return changed(n, err, endpointMissing)

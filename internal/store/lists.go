@@ -273,8 +273,10 @@ func (s *Store) details(ctx context.Context, q sqldb.Querier, ds []*convoy.Deliv
 		events[e.ID] = e
 	}
 	d := s.db.Dialect()
-	rows, err := q.Query(ctx, `SELECT `+endpointCols+` FROM endpoints p WHERE `+d.In("p.id", "$1"), sqldb.Texts(d, keys(endpoints)))
-	targets, err := collect(rows, err, scanEndpoint)
+	targets, err := opened(ctx, s, func(o *opener) ([]*convoy.Endpoint, error) {
+		rows, err := q.Query(ctx, `SELECT `+endpointCols+` FROM endpoints p WHERE `+d.In("p.id", "$1"), sqldb.Texts(d, keys(endpoints)))
+		return collect(rows, err, o.endpoint)
+	})
 	if err != nil {
 		return nil, err
 	}

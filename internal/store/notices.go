@@ -24,12 +24,19 @@ type Failures struct {
 var insertNotices = sqldb.InsertBatch("notices", "ON CONFLICT (id) DO NOTHING",
 	"id:text", "project_id:text", "channel:text", "target:text", "title:text", "body:text", "tries:int", "due_at:int", "created_at:int")
 
-func bindNotices(notices []convoy.Notice) sqldb.Bound {
+func (s *Store) bindNotices(notices []convoy.Notice) (sqldb.Bound, error) {
+	targets := make([]string, len(notices))
+	for i := range notices {
+		var err error
+		if targets[i], err = s.secrets.seal(noticeTarget, string(notices[i].ID), notices[i].Target); err != nil {
+			return sqldb.Bound{}, err
+		}
+	}
 	return insertNotices.Bind(len(notices), func(i int, w *sqldb.RowWriter) {
 		n := &notices[i]
-		w.Text(string(n.ID)).Text(string(n.ProjectID)).Text(string(n.Channel)).Text(n.Target).Text(n.Title).Text(n.Text).
+		w.Text(string(n.ID)).Text(string(n.ProjectID)).Text(string(n.Channel)).Text(targets[i]).Text(n.Title).Text(n.Text).
 			Int(int64(n.Tries)).Int(micros(n.DueAt)).Int(micros(n.CreatedAt))
-	})
+	}), nil
 }
 
 // NoteFailures counts failures of a subscription and reports whether its alert
@@ -58,7 +65,11 @@ func (s *Store) NoteFailures(ctx context.Context, f Failures) (raised bool, err 
 		raised = len(last) >= f.Alert.Count && now-raisedAt >= f.Alert.Threshold.Microseconds()
 		if raised {
 			last, raisedAt = nil, now
-			if err := tx.Apply(ctx, bindNotices(f.Notices)); err != nil {
+			notices, err := s.bindNotices(f.Notices)
+			if err != nil {
+				return err
+			}
+			if err := tx.Apply(ctx, notices); err != nil {
 				return err
 			}
 		}
@@ -106,27 +117,42 @@ func (s *Store) AddNotices(ctx context.Context, notices []convoy.Notice) error {
 	if len(notices) == 0 {
 		return nil
 	}
-	err := s.db.Write(ctx, func(tx sqldb.Tx) error { return tx.Apply(ctx, bindNotices(notices)) })
+	bound, err := s.bindNotices(notices)
+	if err == nil {
+		err = s.db.Apply(ctx, bound)
+	}
 	if err != nil {
 		return fmt.Errorf("add notices: %w", err)
 	}
 	return nil
 }
 
-// DueNotices returns at most max notices that are due, the longest due first.
+// DueNotices returns at most max notices that are due, the longest due first. One
+// whose target cannot be opened has none: sending it fails, and it is given up as
+// others are.
 func (s *Store) DueNotices(ctx context.Context, now time.Time, max int) ([]convoy.Notice, error) {
-	rows, err := s.db.Query(ctx, `SELECT id, project_id, channel, target, title, body, tries, due_at, created_at FROM notices
-		WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2`, micros(now), max)
-	list, err := collect(rows, err, func(r sqldb.Row) (n convoy.Notice, err error) {
-		var due, created int64
-		err = r.Scan(&n.ID, &n.ProjectID, &n.Channel, &n.Target, &n.Title, &n.Text, &n.Tries, &due, &created)
-		n.DueAt, n.CreatedAt = instant(due), instant(created)
-		return n, err
+	list, err := opened(ctx, s, func(o *opener) ([]convoy.Notice, error) {
+		rows, err := s.db.Query(ctx, `SELECT id, project_id, channel, target, title, body, tries, due_at, created_at FROM notices
+			WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2`, micros(now), max)
+		return collect(rows, err, o.notice)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("due notices: %w", err)
 	}
 	return list, nil
+}
+
+func (o *opener) notice(row sqldb.Row) (n convoy.Notice, err error) {
+	var (
+		target       string
+		due, created int64
+	)
+	if err := row.Scan(&n.ID, &n.ProjectID, &n.Channel, &target, &n.Title, &n.Text, &n.Tries, &due, &created); err != nil {
+		return n, err
+	}
+	n.Target, _ = o.open(noticeTarget, string(n.ID), target)
+	n.DueAt, n.CreatedAt = instant(due), instant(created)
+	return n, nil
 }
 
 // PostponeNotice keeps a notice that was sent in vain for another try.

@@ -38,7 +38,7 @@ var (
 func testPlans(t *testing.T, db sqldb.DB) {
 	ctx := t.Context()
 	e := &explain.DB{DB: db}
-	plain, f := storetest.NewFixture(db), storetest.NewFixture(e)
+	plain, f := storetest.NewFixture(t, db), storetest.NewFixture(t, e)
 	if err := plain.S.EnsurePartitions(ctx, f.Now, 3); err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func must(t *testing.T, err error) {
 func TestPartitionsMove(t *testing.T) {
 	t.Parallel()
 	db := openPostgres(t)
-	f := storetest.NewFixture(db)
+	f := storetest.NewFixture(t, db)
 	ctx := t.Context()
 	p := f.Project(t)
 	days := []time.Time{f.Now.AddDate(0, 0, -3), f.Now.AddDate(0, 0, -1), f.Now, f.Now.AddDate(0, 0, 1), f.Now.AddDate(1, 0, 0)}
@@ -103,7 +103,7 @@ func TestPartitionsMove(t *testing.T) {
 func TestPartitionsUnderLoad(t *testing.T) {
 	t.Parallel()
 	db := openPostgres(t)
-	f := storetest.NewFixture(db)
+	f := storetest.NewFixture(t, db)
 	p := f.Project(t)
 	ctx, stop := context.WithCancel(t.Context())
 	var (
@@ -135,7 +135,7 @@ func TestPartitionsUnderLoad(t *testing.T) {
 	}
 	// Two processes at once; one may find the lock taken for too long, and
 	// comes back.
-	other := store.New(db)
+	other := storetest.New(t, db)
 	wg.Go(func() { errs[4] = other.EnsurePartitions(context.WithoutCancel(ctx), f.Now, 1) })
 	err := f.S.EnsurePartitions(t.Context(), f.Now, 1)
 	stop()
@@ -157,7 +157,7 @@ func TestPartitionsUnderLoad(t *testing.T) {
 func TestPartitionsPruned(t *testing.T) {
 	t.Parallel()
 	db := openPostgres(t)
-	f := storetest.NewFixture(db)
+	f := storetest.NewFixture(t, db)
 	must(t, f.S.EnsurePartitions(t.Context(), f.Now, 5))
 	delivery := id.New(f.Now)
 	for _, q := range []string{
@@ -179,7 +179,7 @@ func TestPartitionsPruned(t *testing.T) {
 	}
 	// A page that its dates confine to a day reads that day.
 	e := &explain.DB{DB: db}
-	_, err := store.New(e).Deliveries(t.Context(), store.DeliveryFilter{Project: "p", From: f.Now, To: f.Now.Add(time.Hour)})
+	_, err := store.New(e, store.Secrets{}).Deliveries(t.Context(), store.DeliveryFilter{Project: "p", From: f.Now, To: f.Now.Add(time.Hour)})
 	must(t, err)
 	if plan := e.Take()[0].String(); !strings.Contains(plan, "deliveries_20260714") || strings.Contains(plan, "_20260715") || strings.Contains(plan, "_default") {
 		t.Errorf("deliveries of a day: %s", plan)
@@ -191,7 +191,7 @@ func TestPartitionsPruned(t *testing.T) {
 func TestHeapOnlyUpdates(t *testing.T) {
 	t.Parallel()
 	db := openPostgres(t)
-	f := storetest.NewFixture(db)
+	f := storetest.NewFixture(t, db)
 	ctx := t.Context()
 	must(t, f.S.EnsurePartitions(ctx, f.Now, 1))
 	p := f.Project(t)
@@ -234,8 +234,8 @@ func TestReplica(t *testing.T) {
 	t.Parallel()
 	primaryURL, replicaURL := testenv.PostgresDSN(t), testenv.PostgresDSN(t)
 	// The “replica” holds something else, so that it shows who answers.
-	replica := storetest.NewFixture(openConfig(t, sqldb.PostgresConfig{URL: replicaURL, MaxOpen: 4}))
-	primary := storetest.NewFixture(openConfig(t, sqldb.PostgresConfig{URL: primaryURL, MaxOpen: 4}))
+	replica := storetest.NewFixture(t, openConfig(t, sqldb.PostgresConfig{URL: replicaURL, MaxOpen: 4}))
+	primary := storetest.NewFixture(t, openConfig(t, sqldb.PostgresConfig{URL: primaryURL, MaxOpen: 4}))
 	project := primary.Project(t).ID
 	primary.Fill(t, project, "primary", primary.Now, 1)
 	replica.Fill(t, project, "replica", replica.Now, 1)
@@ -252,7 +252,7 @@ func TestReplica(t *testing.T) {
 		{"one of two absent", []string{nobody, replicaURL}, []convoy.EndpointID{"replica", "primary"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := store.New(openConfig(t, sqldb.PostgresConfig{URL: primaryURL, ReplicaURLs: tt.replicas, MaxOpen: 4}))
+			s := storetest.New(t, openConfig(t, sqldb.PostgresConfig{URL: primaryURL, ReplicaURLs: tt.replicas, MaxOpen: 4}))
 			seen := map[convoy.EndpointID]bool{}
 			for range 6 {
 				page, err := s.Deliveries(t.Context(), store.DeliveryFilter{Project: project})
@@ -276,7 +276,7 @@ func TestReplica(t *testing.T) {
 
 	t.Run("lost while in use", func(t *testing.T) {
 		db := openConfig(t, sqldb.PostgresConfig{URL: primaryURL, ReplicaURLs: []string{replicaURL}, MaxOpen: 4})
-		s := store.New(db)
+		s := storetest.New(t, db)
 		from := func() convoy.EndpointID {
 			page, err := s.Deliveries(t.Context(), store.DeliveryFilter{Project: project})
 			must(t, err)

@@ -17,7 +17,7 @@ const (
 
 const projectCols = `p.id, p.organisation_id, p.name, p.logo_url, p.type, p.config, p.created_at, p.updated_at, p.deleted_at`
 
-func scanProject(row sqldb.Row) (*convoy.Project, error) {
+func (o *opener) project(row sqldb.Row) (*convoy.Project, error) {
 	var (
 		p                         convoy.Project
 		config                    []byte
@@ -29,6 +29,10 @@ func scanProject(row sqldb.Row) (*convoy.Project, error) {
 	if err := json.Unmarshal(config, &p.Config); err != nil {
 		return nil, fmt.Errorf("configuration of project %s: %w", p.ID, err)
 	}
+	var err error
+	if p.Config.MetaEvent.Secret, err = o.open(projectMeta, string(p.ID), p.Config.MetaEvent.Secret); err != nil {
+		return nil, err
+	}
 	p.CreatedAt, p.UpdatedAt, p.DeletedAt = instant(created), instant(updated), instant(deleted)
 	return &p, nil
 }
@@ -36,14 +40,14 @@ func scanProject(row sqldb.Row) (*convoy.Project, error) {
 // CreateProject stores a new project. A name that another project of the
 // organisation has is a convoy.Conflict error.
 func (s *Store) CreateProject(ctx context.Context, p *convoy.Project) error {
-	if err := s.db.Write(ctx, func(tx sqldb.Tx) error { return insertProject(ctx, tx, p) }); err != nil {
+	if err := s.db.Write(ctx, func(tx sqldb.Tx) error { return s.insertProject(ctx, tx, p) }); err != nil {
 		return fmt.Errorf("create project: %w", err)
 	}
 	return nil
 }
 
-func insertProject(ctx context.Context, tx sqldb.Tx, p *convoy.Project) error {
-	config, err := document(p.Config)
+func (s *Store) insertProject(ctx context.Context, tx sqldb.Tx, p *convoy.Project) error {
+	config, err := s.projectConfig(p)
 	if err != nil {
 		return err
 	}
@@ -56,18 +60,32 @@ func insertProject(ctx context.Context, tx sqldb.Tx, p *convoy.Project) error {
 	return insertAnyType(ctx, tx, p)
 }
 
+// projectConfig is a project's configuration as it is stored: in the clear but for
+// the secret of its meta events, so that people can read and query it.
+func (s *Store) projectConfig(p *convoy.Project) (text string, err error) {
+	config := p.Config
+	if config.MetaEvent.Secret, err = s.secrets.seal(projectMeta, string(p.ID), config.MetaEvent.Secret); err != nil {
+		return "", err
+	}
+	return document(config)
+}
+
 // Project returns one project.
 func (s *Store) Project(ctx context.Context, id convoy.ProjectID) (*convoy.Project, error) {
-	p, err := scanProject(s.db.QueryRow(ctx, `SELECT `+projectCols+` FROM projects p WHERE p.id = $1 AND p.deleted_at = 0`, id))
+	p, err := opened(ctx, s, func(o *opener) (*convoy.Project, error) {
+		return o.project(s.db.QueryRow(ctx, `SELECT `+projectCols+` FROM projects p WHERE p.id = $1 AND p.deleted_at = 0`, id))
+	})
 	return p, found(err, projectMissing)
 }
 
 // Projects returns the newest [maxAccounts] projects of an organisation, newest
 // first.
 func (s *Store) Projects(ctx context.Context, organisation convoy.OrganisationID) ([]*convoy.Project, error) {
-	rows, err := s.db.Replica().Query(ctx, `SELECT `+projectCols+` FROM projects p
-		WHERE p.organisation_id = $1 AND p.deleted_at = 0 ORDER BY p.id DESC LIMIT $2`, organisation, maxAccounts)
-	list, err := collect(rows, err, scanProject)
+	list, err := opened(ctx, s, func(o *opener) ([]*convoy.Project, error) {
+		rows, err := s.db.Replica().Query(ctx, `SELECT `+projectCols+` FROM projects p
+			WHERE p.organisation_id = $1 AND p.deleted_at = 0 ORDER BY p.id DESC LIMIT $2`, organisation, maxAccounts)
+		return collect(rows, err, o.project)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("projects: %w", err)
 	}
@@ -77,7 +95,7 @@ func (s *Store) Projects(ctx context.Context, organisation convoy.OrganisationID
 // UpdateProject writes a project's name, logo and configuration. Its id,
 // organisation and type stay.
 func (s *Store) UpdateProject(ctx context.Context, p *convoy.Project) error {
-	config, err := document(p.Config)
+	config, err := s.projectConfig(p)
 	if err != nil {
 		return fmt.Errorf("update project: %w", err)
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,21 +16,25 @@ const sourceMissing = "source not found"
 const sourceCols = `s.id, s.project_id, s.mask, s.name, s.type, s.provider, s.is_disabled, s.verifier, s.custom_response, s.crc_verified_at,
 	s.forward_headers, s.pub_sub, s.idempotency_keys, s.event_type_location, s.body_function, s.header_function, s.created_at, s.updated_at, s.deleted_at`
 
-func scanSource(row sqldb.Row) (*convoy.Source, error) {
+// source reads a row. Credentials that do not open are the source's Damaged.
+func (o *opener) source(row sqldb.Row) (*convoy.Source, error) {
 	var (
 		src                                       convoy.Source
 		disabled                                  int64
-		verifier, response, forward, broker, keys []byte
+		verifier, response, forward, broker, keys string
 		verified, created, updated, deleted       int64
 	)
 	if err := row.Scan(&src.ID, &src.ProjectID, &src.MaskID, &src.Name, &src.Type, &src.Provider, &disabled, &verifier, &response, &verified,
 		&forward, &broker, &keys, &src.EventTypeLocation, &src.BodyFunction, &src.HeaderFunction, &created, &updated, &deleted); err != nil {
 		return nil, err
 	}
+	var damages [2]error
+	verifier, damages[0] = o.openDocument(sourceVerifier, string(src.ID), verifier)
+	broker, damages[1] = o.openDocument(sourceBroker, string(src.ID), broker)
+	src.Damaged = errors.Join(damages[:]...)
 	for _, d := range []struct {
-		name string
-		raw  []byte
-		into any
+		name, text string
+		into       any
 	}{
 		{"verifier", verifier, &src.Verifier},
 		{"custom response", response, &src.CustomResponse},
@@ -37,7 +42,7 @@ func scanSource(row sqldb.Row) (*convoy.Source, error) {
 		{"broker", broker, &src.PubSub},
 		{"idempotency keys", keys, &src.IdempotencyKeys},
 	} {
-		if err := json.Unmarshal(d.raw, d.into); err != nil {
+		if err := json.Unmarshal([]byte(d.text), d.into); err != nil {
 			return nil, fmt.Errorf("%s of source %s: %w", d.name, src.ID, err)
 		}
 	}
@@ -50,24 +55,30 @@ func scanSource(row sqldb.Row) (*convoy.Source, error) {
 // sourceText are the parts of a source that are stored as documents.
 type sourceText struct{ verifier, response, forward, broker, keys string }
 
-func sourceTexts(src *convoy.Source) (t sourceText, err error) {
+func (s *Store) sourceTexts(src *convoy.Source) (t sourceText, err error) {
+	if src.Damaged != nil {
+		return t, src.Damaged // what was not read would be lost
+	}
 	for _, d := range []struct {
 		into *string
 		from any
 	}{
-		{&t.verifier, src.Verifier}, {&t.response, src.CustomResponse}, {&t.forward, src.ForwardHeaders},
-		{&t.broker, src.PubSub}, {&t.keys, src.IdempotencyKeys},
+		{&t.response, src.CustomResponse}, {&t.forward, src.ForwardHeaders}, {&t.keys, src.IdempotencyKeys},
 	} {
 		if *d.into, err = document(d.from); err != nil {
 			return t, err
 		}
 	}
-	return t, nil
+	if t.verifier, err = s.secrets.sealDocument(sourceVerifier, string(src.ID), src.Verifier); err != nil {
+		return t, err
+	}
+	t.broker, err = s.secrets.sealDocument(sourceBroker, string(src.ID), src.PubSub)
+	return t, err
 }
 
 // CreateSource stores a new source.
 func (s *Store) CreateSource(ctx context.Context, src *convoy.Source) error {
-	t, err := sourceTexts(src)
+	t, err := s.sourceTexts(src)
 	if err == nil {
 		_, err = s.exec(ctx, `INSERT INTO sources (id, project_id, mask, name, type, provider, is_disabled, verifier, custom_response, crc_verified_at,
 			forward_headers, pub_sub, idempotency_keys, event_type_location, body_function, header_function, created_at, updated_at, deleted_at)
@@ -84,15 +95,22 @@ func (s *Store) CreateSource(ctx context.Context, src *convoy.Source) error {
 
 // Source returns one source of a project.
 func (s *Store) Source(ctx context.Context, project convoy.ProjectID, id convoy.SourceID) (*convoy.Source, error) {
-	src, err := scanSource(s.db.QueryRow(ctx, `SELECT `+sourceCols+` FROM sources s
-		WHERE s.id = $1 AND s.project_id = $2 AND s.deleted_at = 0`, id, project))
+	return s.source(ctx, `s.id = $1 AND s.project_id = $2`, id, project)
+}
+
+func (s *Store) source(ctx context.Context, where string, args ...any) (*convoy.Source, error) {
+	src, err := opened(ctx, s, func(o *opener) (*convoy.Source, error) {
+		return o.source(s.db.QueryRow(ctx, `SELECT `+sourceCols+` FROM sources s WHERE `+where+` AND s.deleted_at = 0`, args...))
+	})
+	if err == nil && src.Damaged != nil {
+		return nil, fmt.Errorf("source: %w", src.Damaged)
+	}
 	return src, found(err, sourceMissing)
 }
 
 // SourceByMask returns the source with a public name, of whatever project.
 func (s *Store) SourceByMask(ctx context.Context, mask string) (*convoy.Source, error) {
-	src, err := scanSource(s.db.QueryRow(ctx, `SELECT `+sourceCols+` FROM sources s WHERE s.mask = $1 AND s.deleted_at = 0`, mask))
-	return src, found(err, sourceMissing)
+	return s.source(ctx, `s.mask = $1`, mask)
 }
 
 // SourceFilter selects sources of a project.
@@ -118,8 +136,9 @@ func (s *Store) Sources(ctx context.Context, f SourceFilter) (Paged[*convoy.Sour
 	}
 	w.contains("s.name", f.Name)
 	l := listing{cols: sourceCols, table: "sources", alias: "s", key: "s.id", where: w}
-	page, err := paginate(f.Page, func(src *convoy.Source) string { return string(src.ID) },
-		fetchRows(ctx, s.db.Replica(), l, scanSource))
+	page, err := opened(ctx, s, func(o *opener) (Paged[*convoy.Source], error) {
+		return paginate(f.Page, func(src *convoy.Source) string { return string(src.ID) }, fetchRows(ctx, s.db.Replica(), l, o.source))
+	})
 	if err != nil {
 		return page, fmt.Errorf("sources: %w", err)
 	}
@@ -134,8 +153,10 @@ func (s *Store) AllSources(ctx context.Context, project convoy.ProjectID, ids ..
 	w.add("s.project_id = ?", project)
 	w.add("s.deleted_at = 0")
 	addIn(&w, s.db.Dialect(), "s.id", ids)
-	rows, err := s.db.Query(ctx, `SELECT `+sourceCols+` FROM sources s`+w.String()+` ORDER BY s.id`, w.args...)
-	list, err := collect(rows, err, scanSource)
+	list, err := opened(ctx, s, func(o *opener) ([]*convoy.Source, error) {
+		rows, err := s.db.Query(ctx, `SELECT `+sourceCols+` FROM sources s`+w.String()+` ORDER BY s.id`, w.args...)
+		return collect(rows, err, o.source)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("sources: %w", err)
 	}
@@ -145,7 +166,7 @@ func (s *Store) AllSources(ctx context.Context, project convoy.ProjectID, ids ..
 // UpdateSource writes a source's settings. Its id, project and mask id stay, and
 // so does when it was verified.
 func (s *Store) UpdateSource(ctx context.Context, src *convoy.Source) error {
-	t, err := sourceTexts(src)
+	t, err := s.sourceTexts(src)
 	if err != nil {
 		return fmt.Errorf("update source: %w", err)
 	}

@@ -22,11 +22,12 @@ import (
 
 // Store is safe for concurrent use.
 type Store struct {
-	db sqldb.DB
+	db      sqldb.DB
+	secrets Secrets
 }
 
 // New makes a store on a migrated database.
-func New(db sqldb.DB) *Store { return &Store{db: db} }
+func New(db sqldb.DB, secrets Secrets) *Store { return &Store{db: db, secrets: secrets} }
 
 // Ping asks the database for a sign of life.
 func (s *Store) Ping(ctx context.Context) error { return s.db.Ping(ctx) }

@@ -32,7 +32,7 @@ func ensureDynamic(t *testing.T, f *Fixture) {
 		}
 		return out
 	}
-	stores := []*store.Store{f.S, store.New(f.DB)}
+	stores := []*store.Store{f.S, New(t, f.DB)}
 	const url = "https://new.example.com/hook"
 	ids := make([]convoy.EndpointID, 16)
 	for _, err := range together(len(ids), func(i int) error {

@@ -306,7 +306,7 @@ func moveSubscription(t *testing.T, f *Fixture) {
 	ctx := t.Context()
 	p := f.Project(t)
 	to := f.Endpoint(t, p)
-	stores := []*store.Store{f.S, store.New(f.DB)}
+	stores := []*store.Store{f.S, New(t, f.DB)}
 	subs := make([]*convoy.Subscription, 6)
 	for i := range subs {
 		subs[i] = f.Subscription(f.Endpoint(t, p))
@@ -356,7 +356,7 @@ func moveSubscription(t *testing.T, f *Fixture) {
 func ensureSubscription(t *testing.T, f *Fixture) {
 	ctx := t.Context()
 	e := f.Endpoint(t, f.Project(t))
-	stores := []*store.Store{f.S, store.New(f.DB)}
+	stores := []*store.Store{f.S, New(t, f.DB)}
 	for round := range 3 {
 		made := make([]bool, 16)
 		for _, err := range together(len(made), func(i int) (err error) {

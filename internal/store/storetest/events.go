@@ -199,7 +199,7 @@ func idempotencyWindow(t *testing.T, f *Fixture) {
 
 func idempotencyRace(t *testing.T, f *Fixture) {
 	p := f.Project(t)
-	stores := []*store.Store{f.S, store.New(f.DB)}
+	stores := []*store.Store{f.S, New(t, f.DB)}
 	const publishers = 100
 	for round := range 3 {
 		var winners atomic.Int32

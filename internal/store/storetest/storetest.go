@@ -53,6 +53,12 @@ var cases = map[string]func(t *testing.T, f *Fixture){
 	"SettingsChanges":      settingsChanges,
 	"SettingsForgotten":    settingsForgotten,
 	"SettingsRace":         settingsRace,
+	"SecretsSealed":        secretsSealed,
+	"SecretsSwapped":       secretsSwapped,
+	"SecretsInit":          secretsInit,
+	"SecretsRotate":        secretsRotate,
+	"SecretsRewrap":        secretsRewrap,
+	"KeysRace":             keysRace,
 	"EnsureDynamic":        ensureDynamic,
 	"AppendTwice":          appendTwice,
 	"AppendWhole":          appendWhole,
@@ -202,7 +208,7 @@ type Fixture struct {
 
 func newFixture(t *testing.T, db sqldb.DB) *Fixture {
 	t.Helper()
-	f := NewFixture(db)
+	f := NewFixture(t, db)
 	if err := f.S.EnsurePartitions(t.Context(), f.Now, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -210,8 +216,9 @@ func newFixture(t *testing.T, db sqldb.DB) *Fixture {
 }
 
 // NewFixture wraps a migrated database.
-func NewFixture(db sqldb.DB) *Fixture {
-	return &Fixture{DB: db, S: store.New(db), Now: time.Date(2026, 7, 14, 12, 0, 0, 123456000, time.UTC)}
+func NewFixture(t testing.TB, db sqldb.DB) *Fixture {
+	t.Helper()
+	return &Fixture{DB: db, S: New(t, db), Now: time.Date(2026, 7, 14, 12, 0, 0, 123456000, time.UTC)}
 }
 
 // next numbers what the fixture makes, for names that differ.

@@ -1,0 +1,108 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"convoy/internal/config"
+	"convoy/internal/seal"
+	"convoy/internal/store/sqldb"
+	"convoy/internal/testenv"
+)
+
+func migrated(t *testing.T, db sqldb.DB, err error) sqldb.DB {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	if _, err := sqldb.Migrate(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func embedded(t *testing.T) (config.Config, sqldb.DB) {
+	t.Helper()
+	cfg := config.Config{DataDir: t.TempDir(), Database: config.Database{Type: config.SQLite}, Encryption: config.Encryption{Mode: config.EncryptionSealed}}
+	db, err := sqldb.OpenSQLite(t.Context(), sqldb.SQLiteConfig{Path: cfg.SQLitePath(), Synchronous: "normal", Readers: 2})
+	return cfg, migrated(t, db, err)
+}
+
+// TestEmbeddedKey makes a key with the first keyset, and no second one.
+func TestEmbeddedKey(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	cfg, db := embedded(t)
+	first, err := OpenSecrets(ctx, cfg, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(cfg.DataDir, "encryption.key")
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("mode %v, %v", info, err)
+	}
+	again, err := OpenSecrets(ctx, cfg, db)
+	if err != nil || again.PrimaryKey() != first.PrimaryKey() {
+		t.Fatalf("key %v, %v, want %v", again.PrimaryKey(), err, first.PrimaryKey())
+	}
+	if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // is refused
+		t.Fatal(err)
+	}
+	if _, err := OpenSecrets(ctx, cfg, db); err == nil || !strings.Contains(err.Error(), "has mode 0644") {
+		t.Errorf("a key that others may read: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenSecrets(ctx, cfg, db); err == nil || !strings.Contains(err.Error(), path+" is missing") {
+		t.Errorf("a lost key: %v", err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("another key was made for a lost one: %v", err)
+	}
+}
+
+func TestConfiguredKeys(t *testing.T) {
+	t.Parallel()
+	engines := map[string]func(t *testing.T) (config.Config, sqldb.DB){
+		"sqlite": embedded,
+		"postgres": func(t *testing.T) (config.Config, sqldb.DB) {
+			db, err := sqldb.OpenPostgres(context.WithoutCancel(t.Context()), sqldb.PostgresConfig{URL: testenv.PostgresDSN(t), MaxOpen: 2})
+			return config.Config{Database: config.Database{Type: config.Postgres}}, migrated(t, db, err)
+		},
+	}
+	for name, open := range engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg, db := open(t)
+			try := func(e config.Encryption, want string) {
+				t.Helper()
+				cfg.Encryption = e
+				if _, err := OpenSecrets(t.Context(), cfg, db); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+					t.Errorf("%v, want %q", err, want)
+				}
+			}
+			key := seal.NewKey().Reveal()
+			if cfg.Database.Type == config.Postgres {
+				try(config.Encryption{Mode: "sealed"}, "set encryption.key, encryption.key_file or encryption.key_command")
+			}
+			try(config.Encryption{Mode: "plaintext"}, "")
+			try(config.Encryption{Mode: "sealed", Key: "short"}, "encryption.key: want 32 bytes")
+			try(config.Encryption{Mode: "sealed", KeyFile: "/nowhere/key"}, "encryption.key_file: ")
+			try(config.Encryption{Mode: "sealed", KeyCommand: "false"}, "encryption.key_command: ")
+			try(config.Encryption{Mode: "sealed", Key: key}, "")
+			try(config.Encryption{Mode: "sealed", Key: seal.NewKey().Reveal()}, "is not the one that this database's secrets are sealed with")
+			try(config.Encryption{Mode: "plaintext"}, "secrets in this database are sealed")
+			try(config.Encryption{Mode: "sealed"}, map[string]string{
+				config.Postgres: "none is configured", config.SQLite: "encryption.key is missing",
+			}[cfg.Database.Type])
+			try(config.Encryption{Mode: "sealed", Key: key}, "")
+		})
+	}
+}

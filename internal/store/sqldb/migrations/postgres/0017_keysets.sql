@@ -1,0 +1,8 @@
+-- +goose Up
+-- The keys that secrets are sealed with, wrapped with a key that is kept elsewhere. There is one row.
+CREATE TABLE keysets (
+  name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  wrapped TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  updated_at BIGINT NOT NULL
+);

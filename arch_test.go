@@ -44,7 +44,7 @@ var layers = []struct {
 		false, "each seam is replaced on its own: an engine that needs another one could not be",
 	},
 	{
-		"access", []string{"auth"},
+		"access", []string{"auth", "signin"},
 		false, "decides who may do what, for all that serve requests",
 	},
 	{
@@ -66,6 +66,7 @@ var layers = []struct {
 var siblingImports = map[[2]string]string{
 	{"catalog", "store"}: "the catalog is the store's settings, kept in memory",
 	{"catalog", "bus"}:   "which says when they have changed",
+	{"signin", "auth"}:   "credentials are made and checked in one place",
 }
 
 // owners says who imports what: the import path (a prefix of whole elements) and the only

@@ -14,6 +14,9 @@ type (
 	OrganisationID string
 	UserID         string
 	KeyID          string
+	SessionID      string
+	MembershipID   string
+	InvitationID   string
 	SourceID       string
 	FilterID       string
 )

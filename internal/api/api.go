@@ -1,4 +1,5 @@
-// Package api serves the public REST API under /api/v1, its OpenAPI document
+// Package api serves the public REST API under /api/v1, what the dashboard needs besides
+// under /ui, their OpenAPI document
 // and pages, and the health checks. It turns requests into the vocabulary of
 // package convoy, asks the store or the publisher, and turns results and errors
 // into the envelope clients know. It routes and delivers nothing itself.
@@ -14,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -23,6 +25,7 @@ import (
 	"convoy"
 	"convoy/internal/catalog"
 	"convoy/internal/oauth"
+	"convoy/internal/signin"
 	"convoy/internal/store"
 	"convoy/internal/telemetry"
 )
@@ -50,6 +53,11 @@ type directory interface {
 	Changed(ctx context.Context, id convoy.ProjectID) error
 	// KeysChanged is called after every write to API keys.
 	KeysChanged(ctx context.Context) error
+	// Session finds whom an access token speaks for, Membership what a person may do.
+	Session(ctx context.Context, token string) (*store.Access, error)
+	Membership(ctx context.Context, user convoy.UserID, org convoy.OrganisationID) (*convoy.Membership, error)
+	// PeopleChanged is called after every write to memberships.
+	PeopleChanged(ctx context.Context) error
 }
 
 // urlChecker decides which URLs may be saved; its errors are *convoy.Error.
@@ -120,6 +128,10 @@ type Config struct {
 	Alarm alarm
 	// Taker hastens meta events; optional.
 	Taker taker
+	// SignIn is where people sign in.
+	SignIn *signin.Desk
+	// TrustedProxies are believed where they say a request comes from, and how.
+	TrustedProxies []netip.Prefix
 	// Ready are the checks of /readyz; optional.
 	Ready []Check
 	Log   *slog.Logger
@@ -173,13 +185,15 @@ type api struct {
 
 	// versionHeader is shared by all responses and never written to.
 	versionHeader []string
+	// crossOrigin refuses what pages of other origins make a browser send.
+	crossOrigin http.CrossOriginProtection
 }
 
 // New makes the handler.
 func New(cfg Config) (http.Handler, error) {
 	if cfg.Store == nil || cfg.Catalog == nil || cfg.Publisher == nil || cfg.Guard == nil || cfg.Tokens == nil || cfg.Log == nil ||
-		cfg.Replayer == nil || cfg.Jobs == nil {
-		return nil, errors.New("api: store, catalog, publisher, guard, tokens, replayer, jobs and log are required")
+		cfg.Replayer == nil || cfg.Jobs == nil || cfg.SignIn == nil {
+		return nil, errors.New("api: store, catalog, publisher, guard, tokens, replayer, jobs, sign-in and log are required")
 	}
 	if cfg.BatchRate <= 0 {
 		cfg.BatchRate = DefaultBatchRate
@@ -276,6 +290,9 @@ func (a *api) register(h huma.API) error {
 	a.attemptRoutes(r)
 	a.metaEventRoutes(r)
 	a.sourceRoutes(r)
+	a.signinRoutes(r)
+	a.profileRoutes(r)
+	a.sessionRoutes(r)
 	if len(r.undeclared) > 0 {
 		return fmt.Errorf("operations %v do not declare what their callers need", r.undeclared)
 	}

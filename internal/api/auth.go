@@ -19,8 +19,9 @@ type caller struct {
 	// role is what a project's key may do, in the project it names. What a person
 	// may do depends on where.
 	role convoy.Role
-	// key is the API key that was presented.
-	key convoy.KeyID
+	// key is the API key that was presented; session what the token was of.
+	key     convoy.KeyID
+	session convoy.SessionID
 }
 
 // person reports whether the caller is one, whose rights are those of a member.
@@ -29,6 +30,9 @@ func (c *caller) person() bool { return c.user != "" }
 // authenticate returns who presents what a request carries.
 func (a *api) authenticate(r *http.Request) (caller, error) {
 	var nobody caller
+	if len(r.Header["Authorization"]) == 0 {
+		return a.authenticateCookie(r)
+	}
 	scheme, value, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || value == "" || strings.Contains(value, " ") {
 		return nobody, errAuthentication
@@ -39,6 +43,9 @@ func (a *api) authenticate(r *http.Request) (caller, error) {
 		return nobody, errAuthorization
 	default:
 		return nobody, errAuthentication
+	}
+	if auth.IsAccessToken(value) {
+		return a.authenticateSession(r.Context(), value)
 	}
 	if !auth.IsKey(value) {
 		return nobody, errAuthorization
@@ -67,6 +74,13 @@ const (
 	managesProject
 	viewsOrganisation
 	managesOrganisation
+	// anybody needs no credential.
+	anybody
+	// signedIn is a person; where the path names a user, that one.
+	signedIn
+	// hasSession is a person who has signed in: what a key of theirs must not do,
+	// or it could make itself last.
+	hasSession
 )
 
 // right is what a role gives.
@@ -80,7 +94,8 @@ const (
 )
 
 func (n access) right() right {
-	if n == managesProject || n == managesOrganisation {
+	switch n {
+	case managesProject, managesOrganisation:
 		return manage
 	}
 	return view
@@ -90,6 +105,8 @@ func (n access) right() right {
 type (
 	inProject      interface{ project() string }
 	inOrganisation interface{ organisation() convoy.OrganisationID }
+	// ofUser is an input that names a user.
+	ofUser interface{ user() convoy.UserID }
 )
 
 // declared reports whether an operation says what its caller must be allowed to
@@ -102,6 +119,8 @@ func (n access) declared(in any) bool {
 	case viewsOrganisation, managesOrganisation:
 		_, ok := in.(inOrganisation)
 		return ok
+	case anybody, signedIn, hasSession:
+		return true
 	}
 	return false
 }
@@ -109,6 +128,15 @@ func (n access) declared(in any) bool {
 // enter checks that the caller of an operation may do what it declares, and
 // leaves what it acts on in the exchange.
 func (a *api) enter(ctx context.Context, x *exchange, n access, in any) error {
+	switch n {
+	case anybody:
+		return nil
+	case signedIn, hasSession:
+		return x.enterSelf(n, in)
+	}
+	if x.unknown != nil {
+		return x.unknown
+	}
 	if in, ok := in.(inProject); ok {
 		return a.enterProject(ctx, x, in.project(), n.right())
 	}
@@ -138,7 +166,7 @@ func (a *api) enterProject(ctx context.Context, x *exchange, urlProject string, 
 	}
 	x.project = project
 	if x.caller.person() {
-		m, err := a.Store.Membership(ctx, x.caller.user, p.Settings().OrganisationID)
+		m, err := a.Catalog.Membership(ctx, x.caller.user, p.Settings().OrganisationID)
 		if convoy.IsNotFound(err) {
 			return errForbidden
 		}
@@ -172,7 +200,7 @@ func (a *api) enterOrganisation(ctx context.Context, x *exchange, org convoy.Org
 	if _, err := a.Store.Organisation(ctx, org); err != nil {
 		return refuse(err, "organisation not found")
 	}
-	m, err := a.Store.Membership(ctx, x.caller.user, org)
+	m, err := a.Catalog.Membership(ctx, x.caller.user, org)
 	if convoy.IsNotFound(err) {
 		return errNotMember
 	}

@@ -149,7 +149,7 @@ func (w *world) send(c *badCase) string {
 	if err != nil {
 		return err.Error()
 	}
-	req.Header.Set("Authorization", "Bearer "+w.person)
+	req.Header.Set("Authorization", "Bearer "+c.op.credential(w))
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

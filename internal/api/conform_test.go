@@ -14,7 +14,7 @@ import (
 )
 
 // conforming is the transport of every client of these tests: it compares each
-// answer under /api with what the document says of its operation and status.
+// answer under /api and /ui with what the document says of its operation and status.
 type conforming struct {
 	t    testing.TB
 	base http.RoundTripper
@@ -36,7 +36,7 @@ func (c *conforming) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	res.Body = io.NopCloser(bytes.NewReader(body))
 	p := cleanPath(req.URL.Path, c.api.prefix)
-	if !strings.HasPrefix(p, apiPrefix) || req.Method == http.MethodHead {
+	if !strings.HasPrefix(p, apiPrefix) && !strings.HasPrefix(p, uiPrefix) || req.Method == http.MethodHead {
 		return res, nil
 	}
 	d, err := describedBy(c.api)

@@ -51,6 +51,7 @@ var (
 	errAuthorization  = convoy.E(convoy.Unauthorized, "authorization failed")
 	errForbidden      = convoy.E(convoy.Forbidden, "Unauthorized")
 	errNotMember      = convoy.E(convoy.Forbidden, "Unauthorized: must be a member of the organisation")
+	errCrossOrigin    = convoy.E(convoy.Forbidden, "requests of other origins are refused")
 	errBodyEmpty      = convoy.E(convoy.Invalid, "body must not be empty")
 	errBodyMalformed  = convoy.E(convoy.Invalid, "body contains badly-formed JSON")
 	errBodyUnread     = convoy.E(convoy.Invalid, "body could not be read")

@@ -18,7 +18,7 @@ var chance = []struct {
 	what *regexp.Regexp
 	as   string
 }{
-	{regexp.MustCompile(`(CO|PRT)\.\w{16}\.\w{64}`), "$1.0123456789abcdef." + strings.Repeat("0123456789abcdef", 4)},
+	{regexp.MustCompile(`(CO|PRT|CS|CR)\.\w{16}\.\w{64}`), "$1.0123456789abcdef." + strings.Repeat("0123456789abcdef", 4)},
 	{regexp.MustCompile(`"value": "[\w-]{25}"`), `"value": "a generated secret"`},
 	{regexp.MustCompile(`("token": "|token=)\w{24}\b`), "${1}0123456789abcdefghijklmn"},
 	{regexp.MustCompile(`("mask_id": "|/ingest/)\w{16}\b`), "${1}0123456789abcdef"},

@@ -25,7 +25,9 @@ import (
 	"convoy/internal/catalog"
 	"convoy/internal/guard"
 	"convoy/internal/id"
+	"convoy/internal/limit"
 	"convoy/internal/oauth"
+	"convoy/internal/signin"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
 	"convoy/internal/store/storetest"
@@ -125,6 +127,7 @@ type fixture struct {
 	server    *httptest.Server
 	api       *api
 	log       *syncBuffer
+	mails     *mailbox
 	now       time.Time
 
 	org     *convoy.Organisation
@@ -222,11 +225,67 @@ func migrate(t testing.TB, db sqldb.DB) {
 	}
 }
 
+// mailbox keeps mails instead of sending them.
+type mailbox struct {
+	mu    sync.Mutex
+	mails []string
+}
+
+func (m *mailbox) Post(to, title, text string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mails = append(m.mails, to+"\n"+title+"\n"+text)
+	return true
+}
+
+// take returns the only mail there is, which must be to an address.
+func (m *mailbox) take(t testing.TB, to string) string {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.mails) != 1 || !strings.HasPrefix(m.mails[0], to+"\n") {
+		t.Fatalf("mails %q", m.mails)
+	}
+	defer func() { m.mails = nil }()
+	return m.mails[0]
+}
+
+func (m *mailbox) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.mails)
+}
+
+// tokenIn is the token of a link in a mail.
+func tokenIn(t testing.TB, mail, page string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(mail, "https://convoy.example.com"+page)
+	token, _, _ := strings.Cut(rest, "\n")
+	if !ok || !auth.IsMailToken(token) {
+		t.Fatalf("no link to %s in %q", page, mail)
+	}
+	return token
+}
+
+// desk is where people sign in.
+func (f *fixture) desk(limiter limit.Limiter) *signin.Desk {
+	f.t.Helper()
+	desk, err := signin.New(signin.Config{
+		Store: f.store, Told: f.catalog, Mail: f.mails, Limiter: limiter, PublicURL: "https://convoy.example.com", Log: slog.New(slog.NewJSONHandler(f.log, nil)),
+		Now: func() time.Time { return f.now },
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(desk.Wait)
+	return desk
+}
+
 // setup serves a fresh fixture; change, if any, edits the configuration.
 func setup(t testing.TB, db sqldb.DB, change ...func(*Config)) *fixture {
 	t.Helper()
 	now := time.Date(2026, 8, 1, 10, 0, 0, 120_000_000, time.UTC)
-	f := &fixture{t: t, store: storetest.New(t, db), log: new(syncBuffer), now: now}
+	f := &fixture{t: t, store: storetest.New(t, db), log: new(syncBuffer), mails: new(mailbox), now: now}
 	f.org = &convoy.Organisation{ID: convoy.OrganisationID(id.New(now)), Name: "acme", CreatedAt: now, UpdatedAt: now}
 	f.user = &convoy.User{ID: convoy.UserID(id.New(now)), FirstName: "A", LastName: "B", Email: "a@example.com", PasswordHash: "-", CreatedAt: now, UpdatedAt: now}
 	f.project = &convoy.Project{
@@ -253,7 +312,7 @@ func setup(t testing.TB, db sqldb.DB, change ...func(*Config)) *fixture {
 	f.publisher, f.replays = &direct{store: f.store}, &replays{store: f.store}
 	cfg := Config{
 		Store: f.store, Catalog: f.catalog, Publisher: f.publisher, Guard: guard.New(guard.Config{}), Log: log,
-		Tokens: oauth.New(http.DefaultTransport, time.Now), Replayer: f.replays, Jobs: f.replays,
+		Tokens: oauth.New(http.DefaultTransport, time.Now), Replayer: f.replays, Jobs: f.replays, SignIn: f.desk(nil),
 		Version: "test", Clock: func() time.Time { return now },
 	}
 	for _, c := range change {

@@ -260,6 +260,9 @@ func (r *registrar) describe(op operation, success reflect.Type) huma.Operation 
 			Description: http.StatusText(status), Content: jsonOf(reflect.TypeFor[failed](), "Failed"),
 		}
 	}
+	if op.access == anybody {
+		o.Security = []map[string][]string{{}} // none is asked for
+	}
 	if op.body != nil {
 		o.RequestBody = &huma.RequestBody{Content: jsonOf(op.body, op.id+"Request")}
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -28,6 +29,8 @@ type specimen struct {
 	// bodies are JSON; together they have every field that the document describes.
 	// The first is the example of the document.
 	bodies []string
+	// key is the credential; the world's person's unless set.
+	key string
 }
 
 // world is a fixture with something of everything, and a rival: another
@@ -59,6 +62,9 @@ func newWorld(t *testing.T, db sqldb.DB) *world {
 	}, withFunctions(t))
 	cert, key := certificate(t)
 	w.cert, w.certKey = quote(t, cert), quote(t, key)
+	w.api.SignIn.Config.SignUp = true
+	w.setPassword(w.user.ID) // which ends sessions
+	w.person = w.session(w.user.ID, w.now).Access
 	w.want(call{method: "PUT", body: `{"name":"shop","config":{"multiple_endpoint_subscriptions":true}}`}, 202, "Project updated successfully")
 
 	rival := *w.fixture
@@ -73,6 +79,9 @@ func newWorld(t *testing.T, db sqldb.DB) *world {
 	if err := w.store.Setup(t.Context(), store.Setup{Organisation: rival.org, Project: rival.project, Key: k}); err != nil {
 		t.Fatal(err)
 	}
+	rival.user = w.newUser(rivalMark + "@example.com")
+	rival.join(rival.user, convoy.RoleOrganisationAdmin)
+	rival.person = w.session(rival.user.ID, w.now).Access
 	w.rival = &rival
 	return w
 }
@@ -148,7 +157,8 @@ func (w *world) foreign() map[string]string {
 		"projectID": string(r.project.ID), "endpointID": string(e), "subscriptionID": s, "filterID": r.firstFilter(s),
 		"portalLinkID": r.portal(rivalMark), "eventTypeId": r.eventType(rivalMark), "sourceID": r.sourceID(rivalMark), "eventID": string(h.event.ID),
 		"eventDeliveryID": string(h.deliveries[0].ID), "deliveryAttemptID": string(attempt.ID), "jobID": r.jobIn(convoy.BatchRunning),
-		"metaEventID": r.metaEvent(rivalMark),
+		"metaEventID": r.metaEvent(rivalMark), "orgID": string(r.org.ID), "userID": string(r.user.ID),
+		"sessionID": string(r.session(r.user.ID, w.now).Session),
 	}
 }
 
@@ -455,6 +465,8 @@ var samples = map[string]func(w *world) specimen{
 	"ResendMetaEvent":    one("metaEventID", oneMetaEvent),
 }
 
+func init() { maps.Copy(samples, peopleSamples) }
+
 // operationCall is an operation of the document with a request for it.
 type operationCall struct {
 	id, method, pattern string
@@ -497,8 +509,8 @@ func (c *operationCall) target(w *world, replaced map[string]string, query strin
 		if !ok {
 			value, ok = c.path[p.Name]
 		}
-		if !ok && p.Name == "projectID" {
-			value = string(w.project.ID)
+		if own := map[string]string{"projectID": string(w.project.ID), "orgID": string(w.org.ID), "userID": string(w.user.ID)}; !ok {
+			value = own[p.Name]
 		}
 		path = strings.Replace(path, "{"+p.Name+"}", value, 1)
 	}
@@ -511,8 +523,11 @@ func (c *operationCall) target(w *world, replaced map[string]string, query strin
 // valid sends the first sample.
 func (c *operationCall) valid(w *world) answer {
 	w.t.Helper()
-	return w.do(call{method: c.method, path: c.target(w, nil, c.query), body: c.firstBody(), key: w.person})
+	return w.do(call{method: c.method, path: c.target(w, nil, c.query), body: c.firstBody(), key: c.credential(w)})
 }
+
+// credential is what the call is made with.
+func (c *operationCall) credential(w *world) string { return cmp.Or(c.key, w.person) }
 
 func (c *operationCall) firstBody() string {
 	if len(c.bodies) == 0 {

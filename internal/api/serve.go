@@ -44,8 +44,11 @@ type exchange struct {
 	route  *route
 	status int
 	bytes  int
-	// caller is nobody outside /api.
+	// caller is nobody outside /api and /ui. Under /ui, unknown says why; there are
+	// operations that do not mind. visit is set there too.
 	caller  caller
+	unknown error
+	visit   visit
 	project convoy.ProjectID
 	// entered is the project that the operation acts on, role what the caller is
 	// in the organisation that it acts on.
@@ -105,6 +108,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		if strings.HasPrefix(p, ingestPrefix) {
 			a.ingest(x, r, p)
+			return
+		}
+		if strings.HasPrefix(p, uiPrefix) {
+			a.ui(x, r, p)
 			return
 		}
 		a.fail(x, r, errNoRoute)

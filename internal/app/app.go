@@ -243,11 +243,7 @@ func (p *process) notices() *notify.Post {
 	sender := &notify.Sender{Client: notify.NewClient(deliver.NewTransport(deliver.TransportConfig{
 		Dialer: p.guard.Dialer(10*time.Second, 30*time.Second), PerEndpoint: 4,
 	}))}
-	if c := p.Config.SMTP; c.URL != "" {
-		sender.Mail = &notify.Mail{
-			Host: c.URL, Port: c.Port, Username: c.Username, Password: c.Password, From: c.From, ReplyTo: c.ReplyTo, TLS: c.SSL,
-		}
-	}
+	sender.Mail = p.mail()
 	return notify.NewPost(notify.Config{
 		Store: p.engines.store, Sender: sender, Locker: p.engines.locker, Owner: p.owner,
 		Metrics: p.metrics, Log: p.log("notify"), Now: time.Now,
@@ -286,7 +282,12 @@ func (p *process) handler(cfg intake.Config, persister *intake.Persister) (http.
 	for _, c := range p.engines.checks {
 		checks = append(checks, api.Check{Name: c.name, Probe: c.probe})
 	}
+	desk, err := p.desk()
+	if err != nil {
+		return nil, err
+	}
 	h, err := api.New(api.Config{
+		SignIn: desk, TrustedProxies: p.Config.Server.HTTP.TrustedProxies,
 		IngestRate: p.rate("instance-ingest", p.Config.IngestRate), APIRate: p.rate("http-api", p.Config.APIRate),
 		Store: p.engines.store, Catalog: p.catalog, Publisher: p.publisher(cfg, persister), Guard: p.guard,
 		Replayer: persister, Jobs: jobs{p.engines, p.log("api")}, BatchRate: p.Config.Batch.Rate, MaxRetry: p.Config.MaxRetry, Taker: p.pusher("api"), Alarm: p.alarm(),

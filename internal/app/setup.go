@@ -18,6 +18,7 @@ import (
 	"convoy/internal/auth"
 	"convoy/internal/config"
 	"convoy/internal/id"
+	"convoy/internal/signin"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
 )
@@ -59,11 +60,11 @@ func SetUp(ctx context.Context, db sqldb.DB, host string, b Bootstrap) (Credenti
 func newSetup(host string, b Bootstrap) (Credentials, store.Setup) {
 	now := time.Now().UTC()
 	password := randomText()
-	org := &convoy.Organisation{ID: convoy.OrganisationID(id.New(now)), Name: "Default", CreatedAt: now, UpdatedAt: now}
 	user := &convoy.User{
-		ID: convoy.UserID(id.New(now)), FirstName: b.FirstName, LastName: b.LastName, Email: b.Email,
-		PasswordHash: auth.HashPassword(password), CreatedAt: now, UpdatedAt: now,
+		ID: convoy.UserID(id.New(now)), FirstName: b.FirstName, LastName: b.LastName, Email: convoy.NormalEmail(b.Email),
+		PasswordHash: auth.HashPassword(password), InstanceAdmin: true, CreatedAt: now, UpdatedAt: now,
 	}
+	org, member := signin.Found(user, "Default")
 	project := &convoy.Project{
 		ID: convoy.ProjectID(id.New(now)), OrganisationID: org.ID, Name: "default", Type: convoy.Outgoing,
 		Config: convoy.DefaultProjectConfig(), CreatedAt: now, UpdatedAt: now,
@@ -73,12 +74,9 @@ func newSetup(host string, b Bootstrap) (Credentials, store.Setup) {
 		v.ID, v.CreatedAt = id.New(now), now
 	}
 	s := store.Setup{
-		Organisation: org, User: user, Project: project, IfEmpty: true,
-		Membership: &convoy.Membership{
-			UserID: user.ID, OrganisationID: org.ID, Role: convoy.Role{Type: convoy.RoleOrganisationAdmin}, CreatedAt: now,
-		},
+		Organisation: org, User: user, Membership: member, Project: project, IfEmpty: true,
 	}
-	c := Credentials{URL: host, ProjectID: string(project.ID), AdminEmail: b.Email, AdminPassword: password}
+	c := Credentials{URL: host, ProjectID: string(project.ID), AdminEmail: user.Email, AdminPassword: password}
 	if b.WithAPIKey {
 		token, key := auth.NewKey(now)
 		key.Name, key.Role = b.KeyName, convoy.Role{Type: convoy.RoleProjectAdmin, Project: project.ID}

@@ -4,6 +4,7 @@
 package auth
 
 import (
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"strings"
@@ -57,14 +58,18 @@ func NewPortalToken() string { return text(alphanumeric, portalTokenLength) }
 
 // IsKey reports whether a bearer token has the form of an API key, so that one
 // that has not need not be looked up.
-func IsKey(token string) bool {
+func IsKey(token string) bool { return isToken(token, keyPrefix) }
+
+// isToken is for all prefixes, which have one length.
+func isToken(token, prefix string) bool {
 	const dot = len(keyPrefix) + maskLength
-	if len(token) != dot+1+tokenLength || token[:len(keyPrefix)] != keyPrefix || token[dot] != '.' {
-		return false
-	}
-	for i := len(keyPrefix); i < len(token); i++ {
-		switch c := token[i]; {
-		case i == dot:
+	return len(token) == dot+1+tokenLength && token[:len(keyPrefix)] == prefix && token[dot] == '.' &&
+		alphanumerical(token[len(keyPrefix):dot]) && alphanumerical(token[dot+1:])
+}
+
+func alphanumerical(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
 		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
 		default:
 			return false
@@ -72,6 +77,50 @@ func IsKey(token string) bool {
 	}
 	return true
 }
+
+// accessPrefix and refreshPrefix begin the tokens of sessions.
+const (
+	accessPrefix  = "CS."
+	refreshPrefix = "CR."
+)
+
+// NewSeed returns what the first tokens of a session are made of, and what their
+// successors are salted with: 256 bits in 43 characters.
+func NewSeed() string { return text(secretAlphabet, 43) }
+
+// SessionTokens makes the tokens of a session, each of the form of an API key with
+// another prefix, from a secret and a salt; the same from the same, and nothing is
+// learnt from a token about the secret or the other token. The secret is what only
+// the caller's client has: a seed at first, then the refresh token before.
+func SessionTokens(secret, salt string) (access, refresh string) {
+	prk, err := hkdf.Extract(sha256.New, []byte(secret), []byte(salt))
+	if err != nil {
+		panic(err) // the hash is known
+	}
+	token := func(prefix string) string {
+		// Of 192 bytes, 80 good ones are found but once in 2^200.
+		stream, err := hkdf.Expand(sha256.New, prk, "convoy "+prefix, 2*pickLength)
+		if err != nil {
+			panic(err) // the length is below the bound
+		}
+		both := pick(alphanumeric, maskLength+tokenLength, func(b []byte) { stream = stream[copy(b, stream):] })
+		return prefix + both[:maskLength] + "." + both[maskLength:]
+	}
+	return token(accessPrefix), token(refreshPrefix)
+}
+
+// IsAccessToken reports whether a text has the form of a session's access token, so
+// that one that has not need not be looked up.
+func IsAccessToken(s string) bool { return isToken(s, accessPrefix) }
+
+// IsRefreshToken is the same for refresh tokens.
+func IsRefreshToken(s string) bool { return isToken(s, refreshPrefix) }
+
+// NewMailToken returns a token that is sent by mail: 64 alphanumerics.
+func NewMailToken() string { return text(alphanumeric, tokenLength) }
+
+// IsMailToken reports whether a text has the form of a token that is sent by mail.
+func IsMailToken(s string) bool { return len(s) == tokenLength && alphanumerical(s) }
 
 // Hash is the form in which an API key is kept and looked up.
 func Hash(token string) [32]byte { return sha256.Sum256([]byte(token)) }
@@ -97,12 +146,20 @@ func IsMask(s string) bool {
 
 // text returns n characters, each equally likely.
 func text(alphabet string, n int) string {
+	return pick(alphabet, n, func(b []byte) { rand.Read(b) })
+}
+
+// pickLength is how many bytes pick asks for at once.
+const pickLength = 96
+
+// pick returns n characters, each equally likely when the bytes of fill are.
+func pick(alphabet string, n int, fill func([]byte)) string {
 	// Bytes at or above limit would favour the alphabet's first characters.
 	limit := 256 - 256%len(alphabet)
 	out := make([]byte, 0, n)
-	var random [96]byte
+	var random [pickLength]byte
 	for {
-		rand.Read(random[:])
+		fill(random[:])
 		for _, b := range random {
 			if int(b) >= limit {
 				continue

@@ -99,3 +99,22 @@ func TestPassword(t *testing.T) {
 		}
 	}
 }
+
+func TestSessionTokens(t *testing.T) {
+	t.Parallel()
+	access, refresh := SessionTokens("secret", "salt")
+	if !IsAccessToken(access) || !IsRefreshToken(refresh) || IsAccessToken(refresh) || IsRefreshToken(access) || IsKey(access) || access[3:] == refresh[3:] {
+		t.Fatalf("tokens %q and %q", access, refresh)
+	}
+	if a, r := SessionTokens("secret", "salt"); a != access || r != refresh {
+		t.Error("the same secret and salt give other tokens")
+	}
+	for _, other := range [][2]string{{"secret", "salt2"}, {"secret2", "salt"}, {"secretsalt", ""}} {
+		if a, r := SessionTokens(other[0], other[1]); a == access || r == refresh {
+			t.Errorf("%q give the same tokens", other)
+		}
+	}
+	if s := NewSeed(); len(s) != 43 || s == NewSeed() {
+		t.Errorf("seed %q", s)
+	}
+}

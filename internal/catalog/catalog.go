@@ -1,5 +1,6 @@
 // Package catalog keeps what the hot path looks up for every event in memory:
-// projects with their endpoints, subscriptions and sources, and API keys. The store is
+// projects with their endpoints, subscriptions and sources, API keys, and for a moment
+// the sessions and memberships of persons. The store is
 // the truth; a change made in this process is seen at once, one made elsewhere
 // within milliseconds of its message on the bus, or within [checkAfter] when the
 // message is lost. A project is read whole once; then only what has changed is. The
@@ -56,6 +57,8 @@ type source interface {
 	NotedEventTypes(ctx context.Context, project convoy.ProjectID, ids ...convoy.EventTypeID) ([]*convoy.EventType, error)
 	SourceByMask(ctx context.Context, mask string) (*convoy.Source, error)
 	KeyByHash(ctx context.Context, hash [32]byte) (*convoy.APIKey, error)
+	AccessByHash(ctx context.Context, hash [32]byte) (*store.Access, error)
+	Membership(ctx context.Context, user convoy.UserID, organisation convoy.OrganisationID) (*convoy.Membership, error)
 }
 
 // messenger tells other processes what changed.
@@ -79,6 +82,7 @@ type Catalog struct {
 	// keyChanges counts forgetKeys; a key read before one is not kept after it.
 	keyChanges uint64
 	masks      masks
+	people     people
 }
 
 // entry is a project's place in the catalog.
@@ -135,6 +139,11 @@ func New(src source, bus messenger, log *slog.Logger, now func() time.Time) *Cat
 	bus.Subscribe(topicKeys, func(msg string) {
 		if msg != c.self {
 			c.forgetKeys()
+		}
+	})
+	bus.Subscribe(topicPeople, func(msg string) {
+		if msg != c.self {
+			c.people.forget()
 		}
 	})
 	return c

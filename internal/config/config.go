@@ -55,6 +55,7 @@ type Config struct {
 	Dispatcher  Dispatcher  `json:"dispatcher" doc:"Requests to endpoints"`
 	Scheduler   Scheduler   `json:"scheduler" doc:"Periodic work"`
 	SMTP        SMTP        `json:"smtp" doc:"The mail server that notices go out by"`
+	Auth        Auth        `json:"auth" doc:"How people sign in"`
 	Batch       Batch       `json:"batch" doc:"Batch replays and retries"`
 	Encryption  Encryption  `json:"encryption" doc:"Secrets at rest, see security.md. At most one of key, key_file and key_command; a standalone process on SQLite without one makes encryption.key in data_dir"`
 	Metrics     Metrics     `json:"metrics" doc:"Prometheus metrics at /metrics"`
@@ -72,15 +73,16 @@ type Server struct {
 
 // HTTP holds the ports of the roles and the limits of what they serve.
 type HTTP struct {
-	Port            int           `json:"port" env:"PORT" flag:"port" roles:"server,standalone" default:"5005" min:"0" max:"65535" doc:"Port of the server and of a standalone process"`
-	AgentPort       int           `json:"agent_port" env:"AGENT_PORT" flag:"port" roles:"agent" default:"5008" min:"0" max:"65535" doc:"Port of the agent"`
-	WorkerPort      int           `json:"worker_port" env:"WORKER_PORT" flag:"port" roles:"worker" default:"5006" min:"0" max:"65535" doc:"Port of the worker, for metrics and health"`
-	SchedulerPort   int           `json:"scheduler_port" env:"SCHEDULER_PORT" flag:"port" roles:"scheduler" default:"5007" min:"0" max:"65535" doc:"Port of the scheduler, for metrics and health"`
-	SSL             bool          `json:"ssl" env:"SSL" flag:"ssl" default:"false" doc:"Serve HTTPS; needs a certificate and its key"`
-	SSLCertFile     string        `json:"ssl_cert_file" env:"CONVOY_SSL_CERT_FILE" flag:"ssl-cert-file" doc:"PEM file of the certificate chain"`
-	SSLKeyFile      string        `json:"ssl_key_file" env:"CONVOY_SSL_KEY_FILE" flag:"ssl-key-file" doc:"PEM file of the private key"`
-	MaxBodySize     int64         `json:"max_body_size" env:"CONVOY_MAX_BODY_SIZE" default:"1048576" min:"1" max:"67108864" doc:"Largest request body accepted when publishing an event, in bytes"`
-	ShutdownTimeout time.Duration `json:"shutdown_timeout" env:"CONVOY_SHUTDOWN_TIMEOUT" default:"25s" min:"100ms" max:"1h" doc:"How long a process that is told to stop may finish what it has begun; keep it below the grace period of whatever stops it"`
+	Port            int            `json:"port" env:"PORT" flag:"port" roles:"server,standalone" default:"5005" min:"0" max:"65535" doc:"Port of the server and of a standalone process"`
+	AgentPort       int            `json:"agent_port" env:"AGENT_PORT" flag:"port" roles:"agent" default:"5008" min:"0" max:"65535" doc:"Port of the agent"`
+	WorkerPort      int            `json:"worker_port" env:"WORKER_PORT" flag:"port" roles:"worker" default:"5006" min:"0" max:"65535" doc:"Port of the worker, for metrics and health"`
+	SchedulerPort   int            `json:"scheduler_port" env:"SCHEDULER_PORT" flag:"port" roles:"scheduler" default:"5007" min:"0" max:"65535" doc:"Port of the scheduler, for metrics and health"`
+	SSL             bool           `json:"ssl" env:"SSL" flag:"ssl" default:"false" doc:"Serve HTTPS; needs a certificate and its key"`
+	SSLCertFile     string         `json:"ssl_cert_file" env:"CONVOY_SSL_CERT_FILE" flag:"ssl-cert-file" doc:"PEM file of the certificate chain"`
+	SSLKeyFile      string         `json:"ssl_key_file" env:"CONVOY_SSL_KEY_FILE" flag:"ssl-key-file" doc:"PEM file of the private key"`
+	TrustedProxies  []netip.Prefix `json:"trusted_proxies" env:"CONVOY_TRUSTED_PROXIES" doc:"Networks of proxies in front of the server that are believed in X-Forwarded-For and X-Forwarded-Proto: where a request comes from, and whether by TLS"`
+	MaxBodySize     int64          `json:"max_body_size" env:"CONVOY_MAX_BODY_SIZE" default:"1048576" min:"1" max:"67108864" doc:"Largest request body accepted when publishing an event, in bytes"`
+	ShutdownTimeout time.Duration  `json:"shutdown_timeout" env:"CONVOY_SHUTDOWN_TIMEOUT" default:"25s" min:"100ms" max:"1h" doc:"How long a process that is told to stop may finish what it has begun; keep it below the grace period of whatever stops it"`
 }
 
 // The values of Database.Type.
@@ -207,6 +209,18 @@ type SMTP struct {
 	From     string `json:"from" env:"CONVOY_SMTP_FROM" flag:"smtp-from" doc:"Address that e-mails come from, such as Convoy <convoy@example.com>; needed with url"`
 	ReplyTo  string `json:"reply-to" env:"CONVOY_SMTP_REPLY_TO" flag:"smtp-reply-to" doc:"Address for answers"`
 	SSL      bool   `json:"ssl" env:"CONVOY_SMTP_SSL" flag:"smtp-ssl" default:"false" doc:"Speak TLS from the start, as on port 465; else STARTTLS is used where the server offers it"`
+}
+
+// Auth is how people sign in.
+type Auth struct {
+	SignUp bool `json:"is_signup_enabled" env:"CONVOY_SIGNUP_ENABLED" default:"false" doc:"Let anybody make an account, with an organisation of its own"`
+	JWT    JWT  `json:"jwt" doc:"Tokens of sessions. They are random and kept as hashes, so they need no secrets; the names are older"`
+}
+
+// JWT is how long the tokens of sessions live.
+type JWT struct {
+	Expiry        time.Duration `json:"expiry" env:"CONVOY_JWT_EXPIRY" default:"1800" min:"1m" max:"24h" unit:"seconds" doc:"How long an access token works"`
+	RefreshExpiry time.Duration `json:"refresh_expiry" env:"CONVOY_JWT_REFRESH_EXPIRY" default:"86400" min:"5m" max:"720h" unit:"seconds" doc:"How long a session lasts that is not used"`
 }
 
 // Scheduler is the pace of periodic work.

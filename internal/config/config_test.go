@@ -57,7 +57,7 @@ func TestDefaults(t *testing.T) {
 		Logger: Logger{Level: "info"},
 		Server: Server{HTTP: HTTP{
 			Port: 5005, AgentPort: 5008, WorkerPort: 5006, SchedulerPort: 5007,
-			MaxBodySize: 1 << 20, ShutdownTimeout: 25 * time.Second,
+			TrustedProxies: []netip.Prefix{}, MaxBodySize: 1 << 20, ShutdownTimeout: 25 * time.Second,
 		}},
 		Database: Database{
 			Type: Postgres, Scheme: "postgres", Host: "localhost", Port: 5432, Username: "postgres",
@@ -74,6 +74,7 @@ func TestDefaults(t *testing.T) {
 		},
 		SMTP:       SMTP{Port: 587},
 		Scheduler:  Scheduler{SweepInterval: time.Second, PartitionsAhead: 7},
+		Auth:       Auth{JWT: JWT{Expiry: 30 * time.Minute, RefreshExpiry: 24 * time.Hour}},
 		Batch:      Batch{Rate: 1000},
 		Encryption: Encryption{Mode: EncryptionSealed},
 		Metrics:    Metrics{Enabled: true},

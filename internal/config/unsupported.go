@@ -61,12 +61,17 @@ var unsupportedSettings = []unsupportedSetting{
 	{keys: []string{"storage_policy"}, env: []string{"CONVOY_STORAGE_*"}, why: notYet},
 	{keys: []string{"circuit_breaker"}, env: []string{"CONVOY_CIRCUIT_BREAKER_*"}, why: notYet},
 	{
+		keys: []string{"auth.jwt.secret", "auth.jwt.refresh_secret"}, env: []string{"CONVOY_JWT_SECRET", "CONVOY_JWT_REFRESH_SECRET"},
+		why: "tokens of sessions are random and need no secret", harmless: true,
+	},
+	{
+		keys: []string{"auth.native", "auth.jwt.enabled"}, env: []string{"CONVOY_NATIVE_REALM_ENABLED", "CONVOY_JWT_REALM_ENABLED", "CONVOY_PORTAL_REALM_ENABLED"},
+		why: "it is always on", harmless: true, only: "true",
+	},
+	{
 		keys: []string{"auth"},
-		env: []string{
-			"CONVOY_SIGNUP_ENABLED", "CONVOY_NATIVE_REALM_ENABLED", "CONVOY_JWT_*", "CONVOY_PORTAL_REALM_ENABLED",
-			"CONVOY_BASIC_AUTH_CONFIG", "CONVOY_API_KEY_CONFIG", "CONVOY_GOOGLE_OAUTH_*", "CONVOY_SSO_*",
-		},
-		why: notYet,
+		env:  []string{"CONVOY_JWT_*", "CONVOY_BASIC_AUTH_CONFIG", "CONVOY_API_KEY_CONFIG", "CONVOY_GOOGLE_OAUTH_*", "CONVOY_SSO_*"},
+		why:  notThere,
 	},
 	{keys: []string{"sso_service"}, why: notThere},
 	{keys: []string{"smtp.provider"}, env: []string{"CONVOY_SMTP_PROVIDER"}, why: "any mail server is spoken to in the same way", harmless: true},

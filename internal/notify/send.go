@@ -130,26 +130,33 @@ func (s *Sender) mail(ctx context.Context, n *convoy.Notice) error {
 	if s.Mail == nil {
 		return fmt.Errorf("%w: smtp.url is not set", errRefused)
 	}
+	return s.Mail.send(ctx, letter{id: string(n.ID), to: n.Target, title: n.Title, text: n.Text})
+}
+
+// letter is one e-mail. Its id is the same at each try.
+type letter struct{ id, to, title, text string }
+
+func (c *Mail) send(ctx context.Context, l letter) error {
 	m := mail.NewMsg()
-	err := errors.Join(m.From(s.Mail.From), m.To(n.Target))
-	if s.Mail.ReplyTo != "" {
-		err = errors.Join(err, m.ReplyTo(s.Mail.ReplyTo))
+	err := errors.Join(m.From(c.From), m.To(l.to))
+	if c.ReplyTo != "" {
+		err = errors.Join(err, m.ReplyTo(c.ReplyTo))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
-	m.Subject(n.Title)
+	m.Subject(l.title)
 	m.SetDate()
-	m.SetMessageIDWithValue(string(n.ID) + "@convoy") // the same at each try
-	m.SetBodyString(mail.TypeTextPlain, n.Text+"\n")
-	options := []mail.Option{mail.WithPort(s.Mail.Port), mail.WithTimeout(sendTimeout), mail.WithTLSPolicy(mail.TLSOpportunistic)}
-	if s.Mail.TLS {
+	m.SetMessageIDWithValue(l.id + "@convoy")
+	m.SetBodyString(mail.TypeTextPlain, l.text+"\n")
+	options := []mail.Option{mail.WithPort(c.Port), mail.WithTimeout(sendTimeout), mail.WithTLSPolicy(mail.TLSOpportunistic)}
+	if c.TLS {
 		options = append(options, mail.WithSSL())
 	}
-	if s.Mail.Username != "" {
-		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(s.Mail.Username), mail.WithPassword(s.Mail.Password))
+	if c.Username != "" {
+		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(c.Username), mail.WithPassword(c.Password))
 	}
-	client, err := mail.NewClient(s.Mail.Host, options...)
+	client, err := mail.NewClient(c.Host, options...)
 	if err != nil {
 		return fmt.Errorf("smtp: %w", err)
 	}

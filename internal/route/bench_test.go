@@ -55,6 +55,14 @@ func (*large) KeyByHash(context.Context, [32]byte) (*convoy.APIKey, error) {
 	return nil, convoy.E(convoy.NotFound, "no keys")
 }
 
+func (*large) AccessByHash(context.Context, [32]byte) (*store.Access, error) {
+	return nil, convoy.E(convoy.NotFound, "session not found")
+}
+
+func (*large) Membership(context.Context, convoy.UserID, convoy.OrganisationID) (*convoy.Membership, error) {
+	return nil, convoy.E(convoy.NotFound, "membership not found")
+}
+
 // newLarge makes a project with n subscribed endpoints; types gives the event
 // types of each.
 func newLarge(n int, types func(i int) []string) (*large, *Router) {

@@ -22,6 +22,8 @@ type sweeps interface {
 	EnsurePartitions(ctx context.Context, now time.Time, ahead int) error
 	ForgetKeys(ctx context.Context, now time.Time, max int) (int, error)
 	ForgetLimits(ctx context.Context, now time.Time, max int) (int, error)
+	ForgetSessions(ctx context.Context, now time.Time, max int) (int, error)
+	ForgetUserTokens(ctx context.Context, now time.Time, max int) (int, error)
 }
 
 // line lets deliveries go that wait for a rate limit, as slots come near.
@@ -119,6 +121,7 @@ func (s *Scheduler) lead(ctx context.Context) error {
 		{name: "due deliveries", every: s.cfg.SweepInterval, do: s.due},
 		{name: "unrouted events", every: rerouteEvery, do: s.reroute},
 		{name: "parked deliveries", every: unparkEvery, do: s.unpark},
+		{name: "sessions", every: houseEvery, do: s.sessions},
 		{name: "idempotency keys", every: houseEvery, do: s.keys},
 		{name: "states of limits", every: houseEvery, do: s.limits},
 	}
@@ -198,8 +201,18 @@ func (s *Scheduler) line(ctx context.Context) error {
 }
 
 func (s *Scheduler) limits(ctx context.Context) error {
+	return s.forget(ctx, s.cfg.Store.ForgetLimits)
+}
+
+// sessions forgets those that have expired, and what was sent by mail and not used.
+func (s *Scheduler) sessions(ctx context.Context) error {
+	return errors.Join(s.forget(ctx, s.cfg.Store.ForgetSessions), s.forget(ctx, s.cfg.Store.ForgetUserTokens))
+}
+
+// forget forgets in batches until nothing is left.
+func (s *Scheduler) forget(ctx context.Context, some func(ctx context.Context, now time.Time, max int) (int, error)) error {
 	for ctx.Err() == nil {
-		n, err := s.cfg.Store.ForgetLimits(ctx, s.cfg.Now(), sweepBatch)
+		n, err := some(ctx, s.cfg.Now(), sweepBatch)
 		if err != nil || n < sweepBatch {
 			return err
 		}

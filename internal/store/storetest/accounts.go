@@ -59,7 +59,7 @@ func organisations(t *testing.T, f *Fixture) {
 	_, err = f.S.UserByEmail(ctx, "nobody@example.com")
 	refused(t, err, convoy.NotFound, "user not found")
 
-	m := &convoy.Membership{UserID: u.ID, OrganisationID: a.ID, Role: convoy.Role{Type: convoy.RoleOrganisationAdmin, Project: "p"}, CreatedAt: f.Now}
+	m := &convoy.Membership{ID: convoy.MembershipID(u.ID), UserID: u.ID, OrganisationID: a.ID, Role: convoy.Role{Type: convoy.RoleOrganisationAdmin, Project: "p"}, CreatedAt: f.Now}
 	ok(t, f.S.CreateMembership(ctx, m))
 	gotMember, err := f.S.Membership(ctx, u.ID, a.ID)
 	ok(t, err)
@@ -77,7 +77,7 @@ func (f *Fixture) instance() store.Setup {
 	}
 	return store.Setup{
 		Organisation: o, User: u, Project: p, Key: f.key(p.ID), IfEmpty: true,
-		Membership: &convoy.Membership{UserID: u.ID, OrganisationID: o.ID, Role: convoy.Role{Type: convoy.RoleInstanceAdmin}, CreatedAt: f.Now},
+		Membership: &convoy.Membership{ID: convoy.MembershipID(u.ID), UserID: u.ID, OrganisationID: o.ID, Role: convoy.Role{Type: convoy.RoleInstanceAdmin}, CreatedAt: f.Now},
 	}
 }
 

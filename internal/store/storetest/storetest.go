@@ -26,9 +26,11 @@ import (
 
 // cases are the parts of the contract, each run on an empty database.
 var cases = map[string]func(t *testing.T, f *Fixture){
-	"Organisations":        organisations,
-	"Setup":                setup,
-	"SetupRace":            setupRace,
+	"Organisations": organisations,
+	"Setup":         setup,
+	"SetupRace":     setupRace,
+	"Users":         users, "UserTokens": userTokens, "TOTP": totp, "Sessions": sessions, "SessionRotation": sessionRotation,
+	"Members": members, "MemberRace": memberRace, "OrganisationsOf": organisationsOf, "Invitations": invitations, "PeoplesKeys": peoplesKeys,
 	"Projects":             projects,
 	"Keys":                 keys,
 	"Endpoints":            endpoints,

@@ -152,6 +152,21 @@ func tool(t testing.TB, env []string, args ...string) []byte {
 	return out
 }
 
+// refusedTool runs a command that must fail and returns its complaint.
+func refusedTool(t testing.TB, env []string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startDeadline)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env = env
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err == nil || ctx.Err() != nil {
+		t.Fatalf("convoy %s: %v, want it refused", strings.Join(args, " "), err)
+	}
+	return stderr.String()
+}
+
 // output keeps what a process writes.
 type output struct {
 	mu  sync.Mutex

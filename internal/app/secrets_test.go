@@ -7,9 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"convoy"
 	"convoy/internal/config"
 	"convoy/internal/seal"
+	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
 	"convoy/internal/testenv"
 )
@@ -104,5 +107,68 @@ func TestConfiguredKeys(t *testing.T) {
 			}[cfg.Database.Type])
 			try(config.Encryption{Mode: "sealed", Key: key}, "")
 		})
+	}
+}
+
+// TestSealAll seals what was written in the clear and with a former key, goes on
+// for as long as it is told, and says what does not open.
+func TestSealAll(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	cfg, db := embedded(t)
+	secrets, err := OpenSecrets(ctx, cfg, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind, err := OpenSecrets(ctx, cfg, db) // of a process that does not know the new key
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, now := store.New(db, secrets), time.Now()
+	write := func(with store.Secrets, id convoy.EndpointID) {
+		t.Helper()
+		e := &convoy.Endpoint{ID: id, ProjectID: "p", URL: "https://example.com", Secrets: []convoy.Secret{{ID: "s", Value: "v"}}, CreatedAt: now, UpdatedAt: now}
+		if err := store.New(db, with).CreateEndpoint(ctx, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(store.InTheClear(), "a")
+	write(behind, "b")
+	if err := s.RotateKeys(ctx, now); err != nil {
+		t.Fatal(err)
+	}
+	write(behind, "c")
+	write(secrets, "d")
+	until := time.Now().Add(100 * time.Millisecond)
+	if done, err := SealAll(ctx, s, until); err != nil || done.Rows != 3 || len(done.Unopened) != 0 {
+		t.Fatalf("%+v, %v, want three rows sealed", done, err)
+	}
+	if time.Now().Before(until) {
+		t.Error("it did not go on until it was told")
+	}
+	status, err := Secrets(ctx, cfg, db)
+	if err != nil || status.Key != secrets.PrimaryKey() {
+		t.Fatalf("%+v, %v", status, err)
+	}
+	for _, c := range status.Counts {
+		if want := map[string]int{"endpoints.secrets": 4}[c.Table+"."+c.Column]; c.Clear != 0 || len(c.Sealed) > 1 || c.Sealed[status.Key] != want {
+			t.Errorf("%s.%s: %+v, want %d sealed", c.Table, c.Column, c, want)
+		}
+	}
+
+	if err := db.Write(ctx, func(tx sqldb.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE endpoints SET secrets = 'sealed:1:x' WHERE id = 'a'`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	done, err := SealAll(ctx, s, time.Now())
+	if err != nil || done.Rows != 0 || len(done.Unopened) != 1 || !strings.Contains(done.Unopened[0].Error(), "endpoints.secrets of a") {
+		t.Errorf("with a damaged value: %+v, %v", done, err)
+	}
+	stopped, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := SealAll(stopped, s, time.Now().Add(time.Hour)); !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: %v", err)
 	}
 }

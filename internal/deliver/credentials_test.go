@@ -42,7 +42,10 @@ func TestSendOAuth2(t *testing.T) {
 	out.endpoint.Authentication = convoy.Authentication{Type: "oauth2", OAuth2: &convoy.OAuth2Auth{URL: "https://issuer.test"}}
 	out.event.Headers = map[string][]string{"Authorization": {"of the event"}}
 	out.tokens = w
-	r, _ := out.send(t, local(t))
+	r, sent := out.send(t, local(t))
+	if kept := sent.RequestHeaders["Authorization"]; len(kept) != 1 || kept[0] != "[redacted]" {
+		t.Errorf("the attempt has the token: %q", kept)
+	}
 	if got := s.requests()[0].header["Authorization"]; !r.success() || len(got) != 1 || got[0] != "Bearer tok" {
 		t.Errorf("sent %q, %+v", got, r)
 	}

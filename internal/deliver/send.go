@@ -68,7 +68,7 @@ func (s *sender) send(ctx context.Context, t *target, d *convoy.Delivery, e *con
 		auth = token.Header()
 	}
 	header := t.header(d, e, body, auth, s, now)
-	a.RequestHeaders = header
+	a.RequestHeaders = t.shown(header, auth)
 
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		if addr, ok := info.Conn.RemoteAddr().(*net.TCPAddr); ok {

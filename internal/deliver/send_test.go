@@ -228,6 +228,19 @@ func TestSendHeaders(t *testing.T) {
 			if diff := cmp.Diff(tt.want, h); diff != "" {
 				t.Errorf("headers (-want +got):\n%s", diff)
 			}
+			// What is kept is what was sent, but for the endpoint's credential.
+			kept := tt.want.Clone()
+			for name, values := range kept {
+				if s.endpoint.Authentication.Type != "" && (values[0] == "secret" || values[0] == basic) {
+					kept.Set(name, "[redacted]")
+				}
+			}
+			shown := a.RequestHeaders
+			delete(shown, "X-Convoy-Signature")
+			delete(shown, "Accept-Encoding")
+			if diff := cmp.Diff(map[string][]string(kept), shown); diff != "" {
+				t.Errorf("kept headers (-want +got):\n%s", diff)
+			}
 			if got[0].method != http.MethodPost || got[0].host != strings.TrimPrefix(sink.URL, "http://") {
 				t.Errorf("%s to host %s", got[0].method, got[0].host)
 			}

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"sync"
@@ -190,6 +191,20 @@ func (t *target) header(d *convoy.Delivery, e *convoy.Event, body []byte, auth s
 		h["X-Convoy-Eventdelivery-Id"] = []string{string(d.ID)}
 		h["X-Convoy-Event-Id"] = []string{string(e.ID)}
 	}
+	return h
+}
+
+// redacted stands for a credential in what is kept of a request.
+const redacted = "[redacted]"
+
+// shown are the headers of a request as they are kept: whoever may read attempts
+// is not to get the endpoint's credential.
+func (t *target) shown(header http.Header, auth string) http.Header {
+	if values := header[t.authName]; t.authName == "" || len(values) != 1 || values[0] != auth {
+		return header
+	}
+	h := maps.Clone(header)
+	h[t.authName] = []string{redacted}
 	return h
 }
 

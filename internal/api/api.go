@@ -293,6 +293,11 @@ func (a *api) register(h huma.API) error {
 	a.signinRoutes(r)
 	a.profileRoutes(r)
 	a.sessionRoutes(r)
+	a.totpRoutes(r)
+	a.keyRoutes(r)
+	a.organisationRoutes(r)
+	a.memberRoutes(r)
+	a.invitationRoutes(r)
 	if len(r.undeclared) > 0 {
 		return fmt.Errorf("operations %v do not declare what their callers need", r.undeclared)
 	}

@@ -137,10 +137,19 @@ func (a *api) enter(ctx context.Context, x *exchange, n access, in any) error {
 	if x.unknown != nil {
 		return x.unknown
 	}
-	if in, ok := in.(inProject); ok {
-		return a.enterProject(ctx, x, in.project(), n.right())
+	org, inOrg := in.(inOrganisation)
+	if p, ok := in.(inProject); ok {
+		err := a.enterProject(ctx, x, p.project(), n.right())
+		if err == nil && inOrg && x.entered.Settings().OrganisationID != org.organisation() {
+			err = convoy.E(convoy.Invalid, "project not found")
+		}
+		return err
 	}
-	return a.enterOrganisation(ctx, x, in.(inOrganisation).organisation(), n.right())
+	err := a.enterOrganisation(ctx, x, org.organisation(), n.right())
+	if _, ok := in.(interface{ inPath() }); ok && convoy.KindOf(err) == convoy.Invalid {
+		return convoy.Wrap(convoy.NotFound, "Organization not found", err)
+	}
+	return err
 }
 
 // projectOf is the project that the operation of ctx acts on.

@@ -49,6 +49,7 @@ var lenient = []leniency{
 	{op: "ForceResendEventDeliveries", field: "ids", what: "absent", reason: "as an empty list: nothing is asked for"},
 	{op: "TestFilter", field: "eventType", reason: "any text may be an event type"},
 	{op: "ToggleSubscriptionStatus", reason: "does nothing and checks nothing (contract, 3.6)"},
+	{op: "RegenerateProjectKey", field: "body", what: "empty", reason: "the body has nothing that is needed"},
 	{field: "sort", what: "no such value", reason: "has always meant the default order (contract, 1.7)"},
 }
 

@@ -22,6 +22,10 @@ var chance = []struct {
 	{regexp.MustCompile(`"value": "[\w-]{25}"`), `"value": "a generated secret"`},
 	{regexp.MustCompile(`("token": "|token=)\w{24}\b`), "${1}0123456789abcdefghijklmn"},
 	{regexp.MustCompile(`("mask_id": "|/ingest/)\w{16}\b`), "${1}0123456789abcdef"},
+	{regexp.MustCompile(`"mask": "\w{16}"`), `"mask": "0123456789abcdef"`},
+	{regexp.MustCompile(`"\w{16}"(,?\n)`), `"0123456789abcdef"$1`},
+	{regexp.MustCompile(`("secret": "|secret=)[A-Z2-7]{32}\b`), "${1}JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"},
+	{regexp.MustCompile(`"code": "\d{6}"`), `"code": "123456"`},
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "https://auth.example.com"},
 }
 

@@ -3,7 +3,10 @@ package api
 import (
 	"strings"
 	"sync"
+	"testing"
 	"time"
+
+	"github.com/pquerna/otp/totp"
 
 	"convoy"
 	"convoy/internal/auth"
@@ -131,4 +134,128 @@ var peopleSamples = map[string]func(w *world) specimen{
 		s.path["sessionID"] = string(w.session(u.ID, w.now).Session)
 		return s
 	},
+
+	"EnrolTOTP": own(`{"password":"` + samplePassword + `"}`),
+	"ConfirmTOTP": func(w *world) specimen {
+		u, s := w.somebody(`{"code":""}`)
+		s.bodies = []string{`{"code":"` + codeOf(w.t, w.enrol(u, s.key), w.now) + `"}`}
+		return s
+	},
+	"DisableTOTP": own(`{"password":"` + samplePassword + `"}`),
+
+	"CreatePersonalKey": own(`{"name":"laptop","expiration":30}`),
+	"GetPersonalKeys": func(w *world) specimen {
+		u, s := w.somebody()
+		w.personalKey(u.ID)
+		s.query = "keyType=personal_key"
+		return s
+	},
+	"RevokePersonalKey": func(w *world) specimen {
+		u, s := w.somebody()
+		s.path["keyID"] = string(w.personalKey(u.ID))
+		return s
+	},
+	"GetProjectKeys":   sent(),
+	"CreateProjectKey": sent(`{"name":"billing","role":"project_viewer","expiration":30}`),
+	"RevokeProjectKey": func(w *world) specimen {
+		return specimen{path: map[string]string{"keyID": string(w.projectKey(w.project.ID))}}
+	},
+	"RegenerateProjectKey": func(w *world) specimen {
+		return specimen{path: map[string]string{"projectID": w.newProject(w.name("project"))}, bodies: []string{`{"overlap_seconds":3600}`}}
+	},
+
+	"GetOrganisations":   func(*world) specimen { return specimen{query: samplePage} },
+	"CreateOrganisation": sent(`{"name":"Acme"}`),
+	"GetOrganisation":    sent(),
+	"UpdateOrganisation": sent(`{"name":"Acme"}`),
+	"DeleteOrganisation": func(w *world) specimen {
+		u, s := w.somebody()
+		org, member := signin.Found(u, "Acme")
+		if err := w.store.Setup(w.t.Context(), store.Setup{Organisation: org, Membership: member}); err != nil {
+			w.t.Fatal(err)
+		}
+		s.path["orgID"] = string(org.ID)
+		return s
+	},
+
+	"GetMembers": func(*world) specimen { return specimen{query: samplePage + "&userID="} },
+	"GetMember":  one("memberID", oneMember),
+	"UpdateMember": func(w *world) specimen {
+		return specimen{path: map[string]string{"memberID": oneMember(w)}, bodies: []string{`{"role":{"type":"project_viewer","project":"` + string(w.project.ID) + `"}}`}}
+	},
+	"DeleteMember": one("memberID", oneMember),
+
+	"CreateInvite": func(w *world) specimen {
+		return specimen{bodies: []string{
+			`{"invitee_email":"` + w.name("guest") + `@example.com","role":{"type":"project_admin","project":"` + string(w.project.ID) + `"}}`}}
+	},
+	"GetPendingInvites": listed(oneInvite, samplePage),
+	"ResendInvite":      one("inviteID", oneInvite),
+	"CancelInvite":      one("inviteID", oneInvite),
+	"FindInvite": func(w *world) specimen {
+		_, token := w.invite(w.org, w.name("guest")+"@example.com")
+		return specimen{query: "token=" + token}
+	},
+	"ProcessInvite": func(w *world) specimen {
+		_, token := w.invite(w.org, w.name("guest")+"@example.com")
+		return specimen{query: "token=" + token + "&accepted=true", bodies: []string{
+			`{"first_name":"Grace","last_name":"Hopper","password":"` + samplePassword + `","code":""}`}}
+	},
+}
+
+func oneMember(w *world) string {
+	return string(w.join(w.newUser(w.name("member")+"@example.com"), convoy.RoleProjectViewer).ID)
+}
+
+func oneInvite(w *world) string {
+	v, _ := w.invite(w.org, w.name("guest")+"@example.com")
+	return string(v.ID)
+}
+
+// invite stores an invitation and returns its token.
+func (f *fixture) invite(org *convoy.Organisation, email string) (*convoy.Invitation, string) {
+	f.t.Helper()
+	token := auth.NewMailToken()
+	v := &convoy.Invitation{
+		ID: convoy.InvitationID(id.New(f.now)), OrganisationID: org.ID, InviterID: f.user.ID, Email: email, Role: convoy.Role{Type: convoy.RoleProjectViewer},
+		Hash: auth.Hash(token), Status: convoy.InvitationPending, ExpiresAt: f.now.Add(time.Hour), CreatedAt: f.now, UpdatedAt: f.now,
+	}
+	if err := f.store.CreateInvitation(f.t.Context(), v); err != nil {
+		f.t.Fatal(err)
+	}
+	return v, token
+}
+
+func (f *fixture) personalKey(user convoy.UserID) convoy.KeyID {
+	return f.storeKey(func(k *convoy.APIKey) { k.Type, k.UserID = convoy.PersonalKey, user })
+}
+
+func (f *fixture) projectKey(project convoy.ProjectID) convoy.KeyID {
+	return f.storeKey(func(k *convoy.APIKey) { k.Role = convoy.Role{Type: convoy.RoleProjectAdmin, Project: project} })
+}
+
+// storeKey stores a key of which only the id is wanted.
+func (f *fixture) storeKey(change func(*convoy.APIKey)) (key convoy.KeyID) {
+	f.t.Helper()
+	f.newKey(func(k *convoy.APIKey) { change(k); k.Name, key = "key", k.ID })
+	return key
+}
+
+// enrol begins a second factor of a user and returns its secret.
+func (f *fixture) enrol(u *convoy.User, key string) string {
+	f.t.Helper()
+	var v enrolmentView
+	f.want(call{method: "POST", path: "/ui/users/" + string(u.ID) + "/totp", key: key, body: `{"password":"` + samplePassword + `"}`},
+		201, "Two-factor authentication begun: confirm it with a code").data(f.t, &v)
+	return v.Secret
+}
+
+// codeOf is what an app shows.
+func codeOf(t testing.TB, secret string, at time.Time) string {
+	t.Helper()
+	code, err := totp.GenerateCode(secret, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
 }

@@ -153,11 +153,15 @@ func (w *world) foreign() map[string]string {
 	e := r.endpoint(rivalMark)
 	s := r.subscriptionOf(string(e), rivalMark)
 	h, attempt := r.tried(e)
+	rivalMember := string(r.join(w.newUser(w.name(rivalMark)+"@example.com"), convoy.RoleProjectViewer).ID)
+	invite, _ := r.invite(r.org, w.name(rivalMark)+"@example.com")
+	rivalInvite := string(invite.ID)
 	return map[string]string{
 		"projectID": string(r.project.ID), "endpointID": string(e), "subscriptionID": s, "filterID": r.firstFilter(s),
 		"portalLinkID": r.portal(rivalMark), "eventTypeId": r.eventType(rivalMark), "sourceID": r.sourceID(rivalMark), "eventID": string(h.event.ID),
 		"eventDeliveryID": string(h.deliveries[0].ID), "deliveryAttemptID": string(attempt.ID), "jobID": r.jobIn(convoy.BatchRunning),
 		"metaEventID": r.metaEvent(rivalMark), "orgID": string(r.org.ID), "userID": string(r.user.ID),
+		"memberID": rivalMember, "inviteID": rivalInvite, "keyID": string(r.projectKey(r.project.ID)),
 		"sessionID": string(r.session(r.user.ID, w.now).Session),
 	}
 }

@@ -84,7 +84,7 @@ func (s *Store) Setup(ctx context.Context, p Setup) error {
 			}
 		}
 		if p.User != nil {
-			if err := insertUser(ctx, tx, p.User); err != nil {
+			if err := s.insertUser(ctx, tx, p.User); err != nil {
 				return err
 			}
 		}

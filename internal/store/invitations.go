@@ -109,11 +109,9 @@ func (s *Store) AcceptInvitation(ctx context.Context, hash [32]byte, user *convo
 			return err
 		}
 		if isNew {
-			if err := insertUser(ctx, tx, user); err != nil {
+			if err := s.insertUser(ctx, tx, user); err != nil {
 				return err
 			}
-		} else if err := verifyEmail(ctx, tx, user.ID, m.CreatedAt); err != nil { // the token was sent there
-			return err
 		}
 		return insertMembership(ctx, tx, m)
 	})

@@ -21,6 +21,7 @@ var sealedTables = []sealedTable{
 	{"endpoints", []column{endpointSecrets, endpointAuth, endpointCertificate, endpointSlack, endpointTeams}},
 	{"sources", []column{sourceVerifier, sourceBroker}},
 	{"notices", []column{noticeTarget}},
+	{"users", []column{userTOTP}},
 }
 
 // sql is the name of the column that holds the value, or the document that it is

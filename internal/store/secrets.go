@@ -30,6 +30,7 @@ var (
 	// projectMeta is a field of a document that is otherwise in the clear.
 	projectMeta  = column{"projects", "config.meta_event.secret", ""}
 	noticeTarget = column{"notices", "target", ""}
+	userTOTP     = column{"users", "totp_secret", ""}
 )
 
 func emptyDocument(v any) string {

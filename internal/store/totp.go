@@ -9,13 +9,19 @@ import (
 	"convoy/internal/store/sqldb"
 )
 
+var errTOTPOn = convoy.E(convoy.Conflict, "two-factor authentication is on already")
+
 // PutTOTP stores the seed of a user's second factor, which is not asked for until
 // it is confirmed. One that is on stays as it is: a convoy.Conflict error.
 func (s *Store) PutTOTP(ctx context.Context, user convoy.UserID, secret string, now time.Time) error {
+	sealed, err := s.secrets.seal(userTOTP, string(user), secret)
+	if err != nil {
+		return fmt.Errorf("put second factor: %w", err)
+	}
 	n, err := s.exec(ctx, `UPDATE users SET totp_secret = $1, totp_step = 0, updated_at = $2 WHERE id = $3 AND totp_confirmed_at = 0`,
-		secret, micros(now), user)
+		sealed, micros(now), user)
 	if err == nil && n == 0 {
-		err = convoy.E(convoy.Conflict, "two-factor authentication is on already")
+		err = errTOTPOn
 	}
 	if err != nil {
 		return fmt.Errorf("put second factor: %w", err)
@@ -26,11 +32,28 @@ func (s *Store) PutTOTP(ctx context.Context, user convoy.UserID, secret string, 
 // ConfirmTOTP switches a user's second factor on, of which the step's code was
 // given, with its recovery codes. Secret is the one that was confirmed.
 func (s *Store) ConfirmTOTP(ctx context.Context, user convoy.UserID, t convoy.TOTP, codes [][32]byte) error {
-	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
+	// Sealed text of one secret differs each time: that of the row is what must not
+	// have changed meanwhile.
+	stored, err := opened(ctx, s, func(o *opener) (string, error) {
+		var stored string
+		err := s.db.QueryRow(ctx, `SELECT totp_secret FROM users WHERE id = $1`, user).Scan(&stored)
+		if err != nil {
+			return "", found(err, userMissing)
+		}
+		secret, err := o.open(userTOTP, string(user), stored)
+		if err == nil && secret != t.Secret {
+			err = errTOTPOn
+		}
+		return stored, err
+	})
+	if err != nil {
+		return fmt.Errorf("confirm second factor: %w", err)
+	}
+	err = s.db.Write(ctx, func(tx sqldb.Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE users SET totp_confirmed_at = $1, totp_step = $2, updated_at = $1
-			WHERE id = $3 AND totp_secret = $4 AND totp_confirmed_at = 0`, micros(t.ConfirmedAt), t.Step, user, t.Secret)
+			WHERE id = $3 AND totp_secret = $4 AND totp_confirmed_at = 0`, micros(t.ConfirmedAt), t.Step, user, stored)
 		if err == nil && n == 0 {
-			err = convoy.E(convoy.Conflict, "two-factor authentication is on already")
+			err = errTOTPOn
 		}
 		if err != nil {
 			return err

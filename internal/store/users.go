@@ -37,31 +37,48 @@ func scanUser(row sqldb.Row) (*convoy.User, error) {
 // CreateUser stores a new user. Emails are unique as they are spelt; the caller
 // settles on one spelling.
 func (s *Store) CreateUser(ctx context.Context, u *convoy.User) error {
-	if err := s.db.Write(ctx, func(tx sqldb.Tx) error { return insertUser(ctx, tx, u) }); err != nil {
+	if err := s.db.Write(ctx, func(tx sqldb.Tx) error { return s.insertUser(ctx, tx, u) }); err != nil {
 		return fmt.Errorf("create user: %w", err)
 	}
 	return nil
 }
 
-func insertUser(ctx context.Context, tx sqldb.Tx, u *convoy.User) error {
-	_, err := tx.Exec(ctx, `INSERT INTO users (id, first_name, last_name, email, password_hash, email_verified_at, instance_admin,
+func (s *Store) insertUser(ctx context.Context, tx sqldb.Tx, u *convoy.User) error {
+	secret, err := s.secrets.seal(userTOTP, string(u.ID), u.TOTP.Secret)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO users (id, first_name, last_name, email, password_hash, email_verified_at, instance_admin,
 			totp_secret, totp_confirmed_at, totp_step, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		u.ID, u.FirstName, u.LastName, u.Email, u.PasswordHash, micros(u.EmailVerifiedAt), flag(u.InstanceAdmin),
-		u.TOTP.Secret, micros(u.TOTP.ConfirmedAt), u.TOTP.Step, micros(u.CreatedAt), micros(u.UpdatedAt))
+		secret, micros(u.TOTP.ConfirmedAt), u.TOTP.Step, micros(u.CreatedAt), micros(u.UpdatedAt))
 	return taken(err, emailTaken)
 }
 
 // User returns one user.
 func (s *Store) User(ctx context.Context, id convoy.UserID) (*convoy.User, error) {
-	u, err := scanUser(s.db.QueryRow(ctx, `SELECT `+userCols+` FROM users u WHERE u.id = $1`, id))
-	return u, found(err, userMissing)
+	return s.user(ctx, `u.id = $1`, id)
 }
 
 // UserByEmail returns the user with an email, in the spelling it was stored in.
 func (s *Store) UserByEmail(ctx context.Context, email string) (*convoy.User, error) {
-	u, err := scanUser(s.db.QueryRow(ctx, `SELECT `+userCols+` FROM users u WHERE u.email = $1`, email))
-	return u, found(err, userMissing)
+	return s.user(ctx, `u.email = $1`, email)
+}
+
+// user opens the secret of the second factor: without it, nobody can sign in, and
+// not without a code.
+func (s *Store) user(ctx context.Context, is string, arg any) (*convoy.User, error) {
+	return opened(ctx, s, func(o *opener) (*convoy.User, error) {
+		u, err := scanUser(s.db.QueryRow(ctx, `SELECT `+userCols+` FROM users u WHERE `+is, arg))
+		if err != nil {
+			return nil, found(err, userMissing)
+		}
+		if u.TOTP.Secret, err = o.open(userTOTP, string(u.ID), u.TOTP.Secret); err != nil {
+			return nil, fmt.Errorf("user: %w", err)
+		}
+		return u, nil
+	})
 }
 
 // UpdateProfile writes a user's names and email, and whether the email has been
@@ -132,7 +149,8 @@ func (s *Store) PutUserToken(ctx context.Context, t UserToken) error {
 	return nil
 }
 
-// spend takes a token: of several that present it, one succeeds.
+// spend takes a token: of several that present it, one succeeds. The user is
+// without the second factor's secret.
 func (s *Store) spend(ctx context.Context, tx sqldb.Tx, hash [32]byte, purpose TokenPurpose, now time.Time) (*convoy.User, error) {
 	var (
 		user    convoy.UserID
@@ -151,6 +169,7 @@ func (s *Store) spend(ctx context.Context, tx sqldb.Tx, hash [32]byte, purpose T
 	if err != nil {
 		return nil, found(err, tokenMissing)
 	}
+	u.TOTP.Secret = ""
 	if u.Email != email { // it was sent to an address that is the user's no more
 		return nil, convoy.E(convoy.NotFound, tokenMissing)
 	}

@@ -463,7 +463,7 @@ func TestIngestAllocs(t *testing.T) {
 	s := f.source(`{"name":"gh","type":"http","provider":"github","verifier":{"hmac":{"secret":"gh_secret"}}}`)
 	events := &counter{}
 	h, err := New(Config{
-		Store: f.store, Catalog: f.catalog, Publisher: events, Replayer: f.replays, Jobs: f.replays, Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
+		Store: f.store, Catalog: f.catalog, Publisher: events, Replayer: f.replays, Jobs: f.replays, SignIn: f.desk(nil), Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), // Info, as in production
 	})
 	if err != nil {
@@ -497,7 +497,7 @@ func FuzzIngest(f *testing.F) {
 	events := &keeper{}
 	h, err := New(Config{
 		Store: g.store, Catalog: g.catalog, Publisher: events, Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
-		Replayer: g.replays, Jobs: g.replays, Log: slog.New(slog.DiscardHandler),
+		Replayer: g.replays, Jobs: g.replays, SignIn: g.desk(nil), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		f.Fatal(err)
@@ -561,7 +561,7 @@ func BenchmarkIngest(b *testing.B) {
 	f := setup(b, openSQLite(b))
 	s := f.source(`{"name":"gh","type":"http","provider":"github","verifier":{"hmac":{"secret":"gh_secret"}}}`)
 	h, err := New(Config{
-		Store: f.store, Catalog: f.catalog, Publisher: nullPublisher{}, Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
+		Store: f.store, Catalog: f.catalog, Publisher: nullPublisher{}, Replayer: f.replays, Jobs: f.replays, SignIn: f.desk(nil), Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), // Info, as in production
 	})
 	if err != nil {

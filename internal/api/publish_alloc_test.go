@@ -22,7 +22,7 @@ func TestPublishAllocs(t *testing.T) {
 	f := setup(t, openSQLite(t))
 	endpoint := string(f.endpoint("a"))
 	h, err := New(Config{
-		Store: f.store, Catalog: f.catalog, Publisher: nullPublisher{}, Replayer: f.replays, Jobs: f.replays, Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
+		Store: f.store, Catalog: f.catalog, Publisher: nullPublisher{}, Replayer: f.replays, Jobs: f.replays, SignIn: f.desk(nil), Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
 		Log:        slog.New(slog.NewTextHandler(io.Discard, nil)), // Info, as in production
 		IngestRate: perMinute(60_000),
 	})

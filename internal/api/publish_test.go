@@ -337,7 +337,7 @@ func BenchmarkPublish(b *testing.B) {
 	f := setup(b, openSQLite(b))
 	endpoint := string(f.endpoint("a"))
 	h, err := New(Config{
-		Store: f.store, Catalog: f.catalog, Publisher: nullPublisher{}, Replayer: f.replays, Jobs: f.replays, Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
+		Store: f.store, Catalog: f.catalog, Publisher: nullPublisher{}, Replayer: f.replays, Jobs: f.replays, SignIn: f.desk(nil), Guard: guard.New(guard.Config{}), Tokens: oauth.New(http.DefaultTransport, time.Now),
 		Log:        slog.New(slog.NewTextHandler(io.Discard, nil)), // Info, as in production
 		IngestRate: Rate{Bucket: limit.NewMeter(limit.Limit{Count: 1 << 40, Period: time.Minute, Burst: 1 << 40}), Count: 1},
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -249,6 +250,13 @@ func (d *listData) queries() []listQuery {
 		events("of a rare endpoint", "endpointId="+string(d.rareEndpoint), store.EventFilter{Endpoints: []convoy.EndpointID{d.rareEndpoint}}),
 		events("of two endpoints", "endpointId="+string(d.endpoints[0])+"&endpointId="+string(d.rareEndpoint), store.EventFilter{Endpoints: []convoy.EndpointID{d.endpoints[0], d.rareEndpoint}}),
 		events("of a rare source", "sourceId="+d.rareSource, store.EventFilter{Sources: []convoy.SourceID{convoy.SourceID(d.rareSource)}}),
+		events("of a rare owner", "ownerId="+d.rareOwner, store.EventFilter{Endpoints: []convoy.EndpointID{d.rareEndpoint}}),
+		events("by broker message", "brokerMessageId="+d.brokerMessage, store.EventFilter{BrokerMessage: d.brokerMessage}),
+		events("searched for a usual word", "query=invoice", store.EventFilter{Search: store.Search{Text: "invoice"}}),
+		events("searched for a rare word", "query=the-ke", store.EventFilter{Search: store.Search{Text: "the-ke"}}),
+		events("searched for what none has", "query=none-has-this", store.EventFilter{Search: store.Search{Text: "none-has-this"}}),
+		events("with a usual value", "body="+url.QueryEscape(`{"customer":{"tier":"gold"}}`), store.EventFilter{}),
+		events("with a rare value", "body="+url.QueryEscape(`{"id":"the-one"}`), store.EventFilter{}),
 		events("by key", "idempotencyKey="+d.key, store.EventFilter{IdempotencyKey: d.key}),
 		deliveries("", "", store.DeliveryFilter{}),
 		deliveries("from the middle", "next_page_cursor="+string(d.middleDelivery), store.DeliveryFilter{Page: store.Page{Cursor: string(d.middleDelivery)}}),
@@ -272,6 +280,8 @@ func (d *listData) queries() []listQuery {
 		deliveries("of a rare endpoint and type", "eventType="+rareType+"&endpointId="+string(d.rareEndpoint),
 			store.DeliveryFilter{Type: rareType, Endpoints: []convoy.EndpointID{d.rareEndpoint}}),
 		deliveries("of an event", "eventId="+string(d.middleEvent), store.DeliveryFilter{Event: d.middleEvent}),
+		deliveries("of a rare owner", "ownerId="+d.rareOwner, store.DeliveryFilter{Endpoints: []convoy.EndpointID{d.rareEndpoint}}),
+		deliveries("by broker message", "brokerMessageId="+d.brokerMessage, store.DeliveryFilter{BrokerMessage: d.brokerMessage}),
 		deliveries("by key", "idempotencyKey="+d.key, store.DeliveryFilter{IdempotencyKey: d.key}),
 		{
 			name: "attempts of a delivery", path: "eventdeliveries/" + string(d.middleDelivery) + "/deliveryattempts",
@@ -282,6 +292,12 @@ func (d *listData) queries() []listQuery {
 		},
 		{name: "endpoints", path: "endpoints"},
 		{name: "endpoints by name", path: "endpoints?q=rare"},
+		{name: "endpoints of an owner", path: "endpoints?ownerId=" + d.rareOwner},
+		{name: "meta events", path: "meta-events"},
+		{name: "sources", path: "sources"},
+		{name: "event types", path: "event-types"},
+		{name: "portal links", path: "portal-links"},
+		{name: "jobs", path: "jobs"},
 		{name: "subscriptions", path: "subscriptions", stubs: 1},
 	}
 }

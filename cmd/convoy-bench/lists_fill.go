@@ -28,7 +28,7 @@ type listData struct {
 	endpoints    []convoy.EndpointID
 	rareEndpoint convoy.EndpointID
 	// The others that few rows have.
-	rareSource, rareSubscription, key string
+	rareSource, rareSubscription, rareOwner, key, brokerMessage string
 
 	middleEvent     convoy.EventID
 	middleDelivery  convoy.DeliveryID
@@ -40,7 +40,7 @@ type listData struct {
 func fillLists(ctx context.Context, s *store.Store, t target, n int) (*listData, error) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	d := &listData{
-		project: t.project, rareSource: id.New(now), rareSubscription: id.New(now), key: "the-key",
+		project: t.project, rareSource: id.New(now), rareSubscription: id.New(now), rareOwner: "rare-owner", key: "the-key", brokerMessage: "message-7",
 		start: now.AddDate(0, 0, -listDays), day: now.AddDate(0, 0, -2), end: now.Add(time.Hour),
 	}
 	if err := s.EnsurePartitions(ctx, d.start, listDays+2); err != nil {
@@ -53,7 +53,7 @@ func fillLists(ctx context.Context, s *store.Store, t target, n int) (*listData,
 			CreatedAt: now, UpdatedAt: now,
 		}
 		if i == 19 {
-			e.Name, d.rareEndpoint = "rare", e.ID
+			e.Name, e.OwnerID, d.rareEndpoint = "rare", d.rareOwner, e.ID
 		} else {
 			d.endpoints = append(d.endpoints, e.ID)
 		}
@@ -96,6 +96,8 @@ func (d *listData) write(ctx context.Context, s *store.Store, lo, hi, n int, ste
 		del.EventType = e.Type
 		if i == n/2 {
 			e.IdempotencyKey = d.key
+			e.Headers = map[string][]string{store.BrokerMessageHeader: {d.brokerMessage}}
+			e.Data = []byte(`{"id":"the-one"}`)
 			d.middleEvent, d.middleDelivery = e.ID, del.ID
 		}
 		r.Events, r.Deliveries = append(r.Events, e), append(r.Deliveries, del)

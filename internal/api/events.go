@@ -184,7 +184,7 @@ type eventsInput struct {
 
 // search is the part of the query that no index answers.
 func (in *eventsInput) search() (store.Search, error) {
-	s := store.Search{Text: in.Query, BrokerMessage: in.BrokerMessageID}
+	s := store.Search{Text: in.Query}
 	if isObject(in.Query) {
 		c, err := store.ParseContainment(in.Query)
 		if err != nil {
@@ -242,7 +242,7 @@ func (a *api) events(ctx context.Context, in *eventsInput) (paged[eventView], er
 		from = later(from, searchable(p.Settings(), a.now()))
 	}
 	f := store.EventFilter{
-		Project: p.Settings().ID, Endpoints: endpointIDs(in.Endpoints), IdempotencyKey: in.IdempotencyKey, From: from, To: to, Search: search, Page: page,
+		Project: p.Settings().ID, Endpoints: endpointIDs(in.Endpoints), IdempotencyKey: in.IdempotencyKey, BrokerMessage: in.BrokerMessageID, From: from, To: to, Search: search, Page: page,
 	}
 	for _, s := range in.Sources {
 		if s != "" {

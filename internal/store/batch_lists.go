@@ -83,7 +83,7 @@ func eventFilter(j *convoy.BatchJob) EventFilter {
 	f := j.Filter
 	return EventFilter{
 		Project: j.ProjectID, Endpoints: f.Endpoints, Sources: f.Sources, Type: f.EventType, IdempotencyKey: f.IdempotencyKey,
-		From: f.From, To: f.To, Search: Search{BrokerMessage: f.BrokerMessage},
+		From: f.From, To: f.To, BrokerMessage: f.BrokerMessage,
 	}
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -45,6 +46,32 @@ func (c Containment) Empty() bool {
 	empty := true
 	c.pattern.ForEach(func(_, _ gjson.Result) bool { empty = false; return false })
 	return empty
+}
+
+// maxTexts bounds the texts of a pattern that a database looks for.
+const maxTexts = 3
+
+// longest returns the longest texts, keys and strings, that a payload has all of
+// if it contains the object and has no escapes.
+func (c Containment) longest() []string {
+	var texts []string
+	var walk func(v gjson.Result)
+	walk = func(v gjson.Result) {
+		v.ForEach(func(key, value gjson.Result) bool {
+			if v.IsObject() {
+				texts = append(texts, key.Str)
+			}
+			if value.Type == gjson.String {
+				texts = append(texts, value.Str)
+			} else if value.IsObject() || value.IsArray() {
+				walk(value)
+			}
+			return true
+		})
+	}
+	walk(c.pattern)
+	slices.SortStableFunc(texts, func(a, b string) int { return len(b) - len(a) })
+	return slices.DeleteFunc(texts[:min(len(texts), maxTexts)], func(s string) bool { return s == "" })
 }
 
 func bounded(v gjson.Result, depth int, left *int) bool {

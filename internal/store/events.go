@@ -79,7 +79,7 @@ func (r *Routed) bind() []sqldb.Bound {
 var insertEvents = sqldb.InsertBatch("events", "ON CONFLICT (id) DO NOTHING",
 	"id:text", "project_id:text", "kind:text", "event_type:text", "source_id:text", "owner_id:text", "target_url:text", "endpoints:text", "headers:text", "data:bytes",
 	"idempotency_key:text", "is_duplicate:int", "url_query:text", "url_path:text", "status:text", "failure_reason:text", "schema_error:text",
-	"acknowledged_at:int", "created_at:int", "updated_at:int")
+	"acknowledged_at:int", "created_at:int", "updated_at:int", "broker_message_id:text")
 
 func bindEvents(events []*convoy.Event) sqldb.Bound {
 	return insertEvents.Bind(len(events), func(i int, w *sqldb.RowWriter) {
@@ -88,7 +88,7 @@ func bindEvents(events []*convoy.Event) sqldb.Bound {
 			Text(e.OwnerID).Text(e.TargetURL).Text(idsText(e.Endpoints)).Text(headersText(e.Headers)).Bytes(e.Data).
 			Text(e.IdempotencyKey).Bool(e.Duplicate).Text(e.URLQuery).Text(e.URLPath).
 			Text(string(e.Status)).Text(e.FailureReason).Text(e.SchemaError).
-			Int(micros(e.AcknowledgedAt)).Int(micros(e.CreatedAt)).Int(micros(e.UpdatedAt))
+			Int(micros(e.AcknowledgedAt)).Int(micros(e.CreatedAt)).Int(micros(e.UpdatedAt)).Text(brokerMessage(e.Headers))
 	})
 }
 

@@ -114,7 +114,7 @@ func (s *Store) deliveryList(ctx context.Context, q sqldb.Querier, f DeliveryFil
 		}
 	case f.BrokerMessage != "":
 		events, err := s.Events(ctx, EventFilter{
-			Project: f.Project, From: f.From, To: f.To, Search: Search{BrokerMessage: f.BrokerMessage}, Page: Page{PerPage: maxBranches / 2},
+			Project: f.Project, From: f.From, To: f.To, BrokerMessage: f.BrokerMessage, Page: Page{PerPage: maxBranches / 2},
 		})
 		if err != nil || len(events.Items) == 0 {
 			return l, false, err

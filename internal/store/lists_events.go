@@ -20,6 +20,9 @@ type EventFilter struct {
 	Sources        []convoy.SourceID
 	Type           string
 	IdempotencyKey string
+	// BrokerMessage is the first value of [BrokerMessageHeader], if it has at most
+	// [maxBrokerMessage] bytes.
+	BrokerMessage string
 	// From and To bound the time the event was accepted, both inclusive, in
 	// milliseconds.
 	From, To time.Time
@@ -32,7 +35,7 @@ func (s *Store) Events(ctx context.Context, f EventFilter) (Paged[*convoy.Event]
 	q := s.db.Replica()
 	fetch := fetchEvents(ctx, q, eventListing(s.db.Dialect(), f), f.Search.keeper(ctx))
 	if len(f.Endpoints) > 0 {
-		if f.IdempotencyKey == "" {
+		if f.IdempotencyKey == "" && f.BrokerMessage == "" {
 			fetch = s.fetchDelivered(ctx, q, f)
 		} else {
 			fetch = fetchEvents(ctx, q, keyedListing(s.db.Dialect(), f), f.Search.keeper(ctx))
@@ -63,6 +66,9 @@ func eventWhere(d sqldb.Dialect, f EventFilter) where {
 		// The second condition is that of the partial index.
 		w.add("e.idempotency_key = ? AND e.idempotency_key <> ''", f.IdempotencyKey)
 	}
+	if f.BrokerMessage != "" {
+		w.add("e.broker_message_id = ? AND e.broker_message_id <> ''", f.BrokerMessage)
+	}
 	if len(f.Sources) > 0 {
 		w.add("e.source_id <> ''") // the index's condition
 	}
@@ -71,7 +77,7 @@ func eventWhere(d sqldb.Dialect, f EventFilter) where {
 	return w
 }
 
-// keyedListing is the events of one idempotency key, which are few, without
+// keyedListing is the events of one idempotency key or broker message, which are few, without
 // those that have no delivery to the endpoints.
 func keyedListing(d sqldb.Dialect, f EventFilter) listing {
 	l := eventListing(d, f)

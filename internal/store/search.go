@@ -23,8 +23,6 @@ type Search struct {
 	Text string
 	// Contains are objects that the payload must all contain.
 	Contains []Containment
-	// BrokerMessage is a value of [BrokerMessageHeader].
-	BrokerMessage string
 }
 
 // searchChunk bounds the events that are read at once to be looked at, and so
@@ -33,6 +31,7 @@ const searchChunk = 100
 
 // addSearch adds what can be asked of the database.
 func (w *where) addSearch(d sqldb.Dialect, project convoy.ProjectID, s Search) {
+	w.addContained(d, s)
 	if s.Text != "" {
 		part := likePart(s.Text)
 		prefix := strings.ToUpper(s.Text)
@@ -44,13 +43,25 @@ func (w *where) addSearch(d sqldb.Dialect, project convoy.ProjectID, s Search) {
 		}
 		w.add("("+strings.Join(conds, " OR ")+")", prefix, prefix+"~", part, part, project, part)
 	}
-	if s.BrokerMessage != "" {
-		// Some header has the value; which one is seen afterwards.
-		text, err := document(s.BrokerMessage)
-		if err != nil {
-			panic(err) // strings always marshal
+}
+
+// addContained leaves out the payloads that lack a text of a pattern, of which
+// the database sees more in a second than this process. In one with escapes a
+// text may be spelt in another way.
+func (w *where) addContained(d sqldb.Dialect, s Search) {
+	has := `instr(e.data, ?) > 0`
+	if d == sqldb.Postgres { // fork: each has its own name for it
+		has = `position(?::bytea in e.data) > 0`
+	}
+	for _, c := range s.Contains {
+		var conds []string
+		var args []any
+		for _, text := range c.longest() {
+			conds, args = append(conds, has), append(args, []byte(text))
 		}
-		w.add(`e.headers <> '' AND `+lowered(d, "e.headers")+` LIKE ? ESCAPE '\'`, likePart(text))
+		if len(conds) > 0 {
+			w.add("("+strings.Join(conds, " AND ")+" OR "+has+")", append(args, []byte(`\`))...)
+		}
 	}
 }
 
@@ -68,13 +79,10 @@ func lowered(d sqldb.Dialect, column string) string {
 type keeper func(e *convoy.Event) (bool, error)
 
 func (s Search) keeper(ctx context.Context) keeper {
-	if len(s.Contains) == 0 && s.BrokerMessage == "" {
+	if len(s.Contains) == 0 {
 		return nil
 	}
 	return func(e *convoy.Event) (bool, error) {
-		if s.BrokerMessage != "" && !hasHeader(e.Headers, BrokerMessageHeader, s.BrokerMessage) {
-			return false, nil
-		}
 		for _, c := range s.Contains {
 			if ok, err := c.in(ctx, e.Data); !ok || err != nil {
 				return false, err
@@ -84,17 +92,18 @@ func (s Search) keeper(ctx context.Context) keeper {
 	}
 }
 
-func hasHeader(headers map[string][]string, name, value string) bool {
-	for n, values := range headers {
-		if strings.EqualFold(n, name) {
-			for _, v := range values {
-				if v == value {
-					return true
-				}
-			}
+// maxBrokerMessage bounds, in bytes, the ids that are found: an index takes no
+// text of any length.
+const maxBrokerMessage = 512
+
+// brokerMessage is the first value of [BrokerMessageHeader].
+func brokerMessage(headers map[string][]string) string {
+	for name, values := range headers {
+		if strings.EqualFold(name, BrokerMessageHeader) && len(values) > 0 && len(values[0]) <= maxBrokerMessage {
+			return values[0]
 		}
 	}
-	return false
+	return ""
 }
 
 // fetchEvents is fetchRows for events that are looked at, too.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,9 +33,12 @@ func eventSearch(t *testing.T, f *Fixture) {
 	events[4].IdempotencyKey, events[5].IdempotencyKey = "KEY-ÄB", "key"
 	events[6].SourceID, events[7].SourceID = source.ID, stranger.ID
 	events[8].Data = []byte(`[1]`)
-	events[9].Headers = map[string][]string{"x-broker-message-id": {"a", `<"7">\`}}
+	events[9].Headers = map[string][]string{"x-broker-message-id": {`<"7">\`, "a"}}
 	events[10].Headers = map[string][]string{"X-Other": {`<"7">\`}}
+	events[12].Headers = map[string][]string{store.BrokerMessageHeader: {strings.Repeat("long", 4096)}} // too long to be found, and no reason to refuse
 	events[11].Headers = map[string][]string{"X-Broker-Message-ID": {`<"7">\`}}
+	events[14].Data, events[16].Data = []byte(`{"wörd":"café \"","n":1.40e1}`), []byte(`{"w\u00f6rd":"caf\u00e9 \u0022","n":16}`)
+	events[18].Data = []byte(`{"wörd":"tea","n":18}`)
 	f.Append(t, events, f.Delivery(events[20], "x"), f.Delivery(events[21], "x"), f.Delivery(events[11], "x"), f.Delivery(events[9], "y"))
 
 	contains := func(texts ...string) (s store.Search) {
@@ -47,7 +51,7 @@ func eventSearch(t *testing.T, f *Fixture) {
 	}
 	everySecond := make([]int, 0, n)
 	for i := n - 2; i >= 0; i -= 2 {
-		if i != 8 {
+		if i != 8 && i != 14 && i != 16 && i != 18 {
 			everySecond = append(everySecond, i)
 		}
 	}
@@ -78,9 +82,14 @@ func eventSearch(t *testing.T, f *Fixture) {
 		"text, endpoint":      {store.EventFilter{Endpoints: []convoy.EndpointID{"x"}, Search: store.Search{Text: "voice"}}, []int{21, 20, 11}},
 		"payload, key":        {store.EventFilter{IdempotencyKey: "key", Search: contains(`{"n":5}`)}, []int{5}},
 		"payload, key, none":  {store.EventFilter{IdempotencyKey: "key", Endpoints: []convoy.EndpointID{"x"}, Search: contains(`{"n":5}`)}, nil},
-		"broker message":      {store.EventFilter{Search: store.Search{BrokerMessage: `<"7">\`}}, []int{11, 9}},
-		"another":             {store.EventFilter{Search: store.Search{BrokerMessage: `A`}}, nil},
-		"broker, endpoint":    {store.EventFilter{Endpoints: []convoy.EndpointID{"x"}, Search: store.Search{BrokerMessage: `<"7">\`}}, []int{11}},
+		"escapes":             {store.EventFilter{Search: contains(`{"wörd":"café \""}`)}, []int{16, 14}},
+		"no escapes":          {store.EventFilter{Search: contains(`{"wörd":"tea"}`)}, []int{18}},
+		"escaped pattern":     {store.EventFilter{Search: contains(`{"w\u00f6rd":"t\u0065a"}`)}, []int{18}},
+		"no text":             {store.EventFilter{Search: contains(`{"n":14}`)}, []int{14}},
+		"empty key":           {store.EventFilter{Search: contains(`{"":1}`)}, nil},
+		"broker message":      {store.EventFilter{BrokerMessage: `<"7">\`}, []int{11, 9}},
+		"another":             {store.EventFilter{BrokerMessage: `a`}, nil},
+		"broker, endpoint":    {store.EventFilter{Endpoints: []convoy.EndpointID{"x"}, BrokerMessage: `<"7">\`}, []int{11}},
 	} {
 		tt.filter.Project = p.ID
 		page, err := f.S.Events(ctx, tt.filter)

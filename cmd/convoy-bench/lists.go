@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,6 +142,10 @@ func (l *lists) table(ctx context.Context, s system, t target, data *listData) e
 		for i := range l.requests + l.requests/10 {
 			begin := time.Now()
 			body, err := get(ctx, client, t, q.path)
+			if errors.Is(err, errTookTooLong) {
+				took = append(took, time.Since(begin))
+				break
+			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", q.name, err)
 			}
@@ -154,6 +159,10 @@ func (l *lists) table(ctx context.Context, s system, t target, data *listData) e
 	}
 	return nil
 }
+
+// errTookTooLong is the server's answer to a search that it has ended. The row of
+// the list then has the one request that was.
+var errTookTooLong = errors.New("took too long")
 
 func get(ctx context.Context, client *http.Client, t target, path string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.url+"/api/v1/projects/"+t.project+"/"+path, nil)
@@ -169,6 +178,9 @@ func get(ctx context.Context, client *http.Client, t target, path string) (strin
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		return "", err
+	}
+	if res.StatusCode == http.StatusGatewayTimeout {
+		return "", errTookTooLong
 	}
 	if res.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("status %d: %.300s", res.StatusCode, body)
@@ -218,6 +230,27 @@ func (q listQuery) count(marks int) int { return marks / (1 + q.stubs) }
 // queries are the lists of the API with each filter.
 func (d *listData) queries() []listQuery {
 	project := convoy.ProjectID(d.project)
+	return slices.Concat(d.eventQueries(project), d.deliveryQueries(project), []listQuery{
+		{
+			name: "attempts of a delivery", path: "eventdeliveries/" + string(d.middleDelivery) + "/deliveryattempts",
+			run: func(ctx context.Context, s *store.Store) error {
+				_, err := s.Attempts(ctx, project, d.middleDelivery, 10)
+				return err
+			},
+		},
+		{name: "endpoints", path: "endpoints"},
+		{name: "endpoints by name", path: "endpoints?q=rare"},
+		{name: "endpoints of an owner", path: "endpoints?ownerId=" + d.rareOwner},
+		{name: "meta events", path: "meta-events"},
+		{name: "sources", path: "sources"},
+		{name: "event types", path: "event-types"},
+		{name: "portal links", path: "portal-links"},
+		{name: "jobs", path: "jobs"},
+		{name: "subscriptions", path: "subscriptions", stubs: 1},
+	})
+}
+
+func (d *listData) eventQueries(project convoy.ProjectID) []listQuery {
 	from, to := d.start, d.end // as the API asks unless told
 	events := func(name, query string, f store.EventFilter) listQuery {
 		f.Project, f.From = project, from
@@ -229,14 +262,6 @@ func (d *listData) queries() []listQuery {
 			return err
 		}}
 	}
-	deliveries := func(name, query string, f store.DeliveryFilter) listQuery {
-		f.Project, f.From, f.To = project, from, to
-		return listQuery{name: "deliveries " + name, path: "eventdeliveries?" + query, stubs: 1, run: func(ctx context.Context, s *store.Store) error {
-			_, err := s.Deliveries(ctx, f)
-			return err
-		}}
-	}
-	statuses := func(s ...convoy.DeliveryStatus) []convoy.DeliveryStatus { return s }
 	middle := store.Page{Cursor: string(d.middleEvent)}
 	return []listQuery{
 		events("", "", store.EventFilter{}),
@@ -258,6 +283,19 @@ func (d *listData) queries() []listQuery {
 		events("with a usual value", "body="+url.QueryEscape(`{"customer":{"tier":"gold"}}`), store.EventFilter{}),
 		events("with a rare value", "body="+url.QueryEscape(`{"id":"the-one"}`), store.EventFilter{}),
 		events("by key", "idempotencyKey="+d.key, store.EventFilter{IdempotencyKey: d.key}),
+	}
+}
+
+func (d *listData) deliveryQueries(project convoy.ProjectID) []listQuery {
+	deliveries := func(name, query string, f store.DeliveryFilter) listQuery {
+		f.Project, f.From, f.To = project, d.start, d.end
+		return listQuery{name: "deliveries " + name, path: "eventdeliveries?" + query, stubs: 1, run: func(ctx context.Context, s *store.Store) error {
+			_, err := s.Deliveries(ctx, f)
+			return err
+		}}
+	}
+	statuses := func(s ...convoy.DeliveryStatus) []convoy.DeliveryStatus { return s }
+	return []listQuery{
 		deliveries("", "", store.DeliveryFilter{}),
 		deliveries("from the middle", "next_page_cursor="+string(d.middleDelivery), store.DeliveryFilter{Page: store.Page{Cursor: string(d.middleDelivery)}}),
 		deliveries("oldest first", "sort=ASC", store.DeliveryFilter{Page: store.Page{Asc: true}}),
@@ -283,21 +321,5 @@ func (d *listData) queries() []listQuery {
 		deliveries("of a rare owner", "ownerId="+d.rareOwner, store.DeliveryFilter{Endpoints: []convoy.EndpointID{d.rareEndpoint}}),
 		deliveries("by broker message", "brokerMessageId="+d.brokerMessage, store.DeliveryFilter{BrokerMessage: d.brokerMessage}),
 		deliveries("by key", "idempotencyKey="+d.key, store.DeliveryFilter{IdempotencyKey: d.key}),
-		{
-			name: "attempts of a delivery", path: "eventdeliveries/" + string(d.middleDelivery) + "/deliveryattempts",
-			run: func(ctx context.Context, s *store.Store) error {
-				_, err := s.Attempts(ctx, project, d.middleDelivery, 10)
-				return err
-			},
-		},
-		{name: "endpoints", path: "endpoints"},
-		{name: "endpoints by name", path: "endpoints?q=rare"},
-		{name: "endpoints of an owner", path: "endpoints?ownerId=" + d.rareOwner},
-		{name: "meta events", path: "meta-events"},
-		{name: "sources", path: "sources"},
-		{name: "event types", path: "event-types"},
-		{name: "portal links", path: "portal-links"},
-		{name: "jobs", path: "jobs"},
-		{name: "subscriptions", path: "subscriptions", stubs: 1},
 	}
 }

@@ -98,6 +98,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h[headerRequestID] = []string{x.id}
 	h[headerVersion] = a.versionHeader
+	secure(h, r)
 
 	p := cleanPath(r.URL.Path, a.prefix)
 	if !strings.HasPrefix(p, apiPrefix) {
@@ -137,6 +138,28 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	a.dispatch(x, r, p)
+}
+
+// Headers of every answer, shared and never written to. Answers are data: no
+// browser is to show them as a page of ours, frame them, keep them, or guess what
+// they are. A page says what it needs by its own.
+var (
+	noSniff    = []string{"nosniff"}
+	noStore    = []string{"no-store"}
+	noReferrer = []string{"no-referrer"}
+	noContent  = []string{"default-src 'none'; frame-ancestors 'none'"}
+	// onlyTLS is for two years (RFC 6797).
+	onlyTLS = []string{"max-age=63072000"}
+)
+
+func secure(h http.Header, r *http.Request) {
+	h["X-Content-Type-Options"] = noSniff
+	h["Cache-Control"] = noStore
+	h["Referrer-Policy"] = noReferrer
+	h["Content-Security-Policy"] = noContent
+	if r.TLS != nil {
+		h["Strict-Transport-Security"] = onlyTLS
+	}
 }
 
 // publishPath splits a path of [publishRoute] and what follows it.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"strings"
@@ -302,5 +303,29 @@ func TestAnswersToUnreadBodies(t *testing.T) {
 	// exceed. Without that a third of the answers are lost.
 	if lost > 3 {
 		t.Errorf("%d answers were lost", lost)
+	}
+}
+
+// No answer is to be shown as a page of ours, framed, kept or guessed at.
+func TestSecurityHeaders(t *testing.T) {
+	t.Parallel()
+	f := setup(t, openSQLite(t))
+	for _, path := range []string{"", "endpoints", "no-such-thing", "/healthz", "/docs", "/openapi.json", "/nowhere", "/ingest/ABCDEFGHIJKLMNOP"} {
+		a := f.do(call{path: path})
+		for name, want := range map[string]string{
+			"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Strict-Transport-Security": "",
+		} {
+			if got := a.header.Get(name); got != want {
+				t.Errorf("%q: %s %q", path, name, got)
+			}
+		}
+		if csp := a.header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") {
+			t.Errorf("%q: policy %q", path, csp)
+		}
+	}
+	h := make(http.Header)
+	secure(h, &http.Request{TLS: &tls.ConnectionState{}})
+	if got := h.Get("Strict-Transport-Security"); got != "max-age=63072000" {
+		t.Errorf("under TLS: %q", got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/pprof"
 	"path"
 	"strconv"
+	"sync"
 	"time"
 
 	"convoy/internal/config"
@@ -92,6 +93,12 @@ func (p *process) listener(ctx context.Context, h http.Handler) (func(context.Co
 	if err != nil {
 		return nil, fmt.Errorf("listen on port %d: %w", p.port(), err)
 	}
+	var cert *certificate
+	if tls := p.Config.Server.HTTP; tls.SSL {
+		if cert, err = newCertificate(tls.SSLCertFile, tls.SSLKeyFile, p.log("http")); err != nil {
+			return nil, errors.Join(fmt.Errorf("server.http.ssl: %w", err), l.Close())
+		}
+	}
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -102,10 +109,18 @@ func (p *process) listener(ctx context.Context, h http.Handler) (func(context.Co
 		ErrorLog:          slog.NewLogLogger(p.log("http").Handler(), slog.LevelWarn),
 	}
 	return func(ctx context.Context) error {
+		if cert != nil {
+			srv.TLSConfig = cert.config()
+			watched, end := context.WithCancel(ctx)
+			var watching sync.WaitGroup
+			watching.Go(func() { cert.watch(watched) })
+			defer watching.Wait()
+			defer end()
+		}
 		failed := make(chan error, 1) // one value, when serving ends
 		go func() {
-			if p.Config.Server.HTTP.SSL {
-				failed <- srv.ServeTLS(l, p.Config.Server.HTTP.SSLCertFile, p.Config.Server.HTTP.SSLKeyFile)
+			if cert != nil {
+				failed <- srv.ServeTLS(l, "", "")
 			} else {
 				failed <- srv.Serve(l)
 			}

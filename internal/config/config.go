@@ -78,7 +78,7 @@ type HTTP struct {
 	WorkerPort      int            `json:"worker_port" env:"WORKER_PORT" flag:"port" roles:"worker" default:"5006" min:"0" max:"65535" doc:"Port of the worker, for metrics and health"`
 	SchedulerPort   int            `json:"scheduler_port" env:"SCHEDULER_PORT" flag:"port" roles:"scheduler" default:"5007" min:"0" max:"65535" doc:"Port of the scheduler, for metrics and health"`
 	SSL             bool           `json:"ssl" env:"SSL" flag:"ssl" default:"false" doc:"Serve HTTPS; needs a certificate and its key"`
-	SSLCertFile     string         `json:"ssl_cert_file" env:"CONVOY_SSL_CERT_FILE" flag:"ssl-cert-file" doc:"PEM file of the certificate chain"`
+	SSLCertFile     string         `json:"ssl_cert_file" env:"CONVOY_SSL_CERT_FILE" flag:"ssl-cert-file" doc:"PEM file of the certificate chain. This file and that of the key are read again every 10 seconds, so that they can be replaced"`
 	SSLKeyFile      string         `json:"ssl_key_file" env:"CONVOY_SSL_KEY_FILE" flag:"ssl-key-file" doc:"PEM file of the private key"`
 	TrustedProxies  []netip.Prefix `json:"trusted_proxies" env:"CONVOY_TRUSTED_PROXIES" doc:"Networks of proxies in front of the server that are believed in X-Forwarded-For and X-Forwarded-Proto: where a request comes from, and whether by TLS"`
 	MaxBodySize     int64          `json:"max_body_size" env:"CONVOY_MAX_BODY_SIZE" default:"1048576" min:"1" max:"67108864" doc:"Largest request body accepted when publishing an event, in bytes"`

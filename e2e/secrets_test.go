@@ -283,3 +283,91 @@ func totals(t *testing.T, status string) map[string]int {
 	}
 	return n
 }
+
+// TestDamagedSecrets has values that do not open: what they are for fails, with a
+// reason, and nothing is sent without a signature or taken without a check.
+func TestDamagedSecrets(t *testing.T) {
+	t.Parallel()
+	i := startStandalone(t)
+	api := i.client()
+	api.retryEvery(t, time.Second, 2)
+	s := newSink(t)
+	ok := func(int) answer { return answer{status: http.StatusOK} }
+	bad, good := s.receive("bad", ok), s.receive("good", ok)
+	ids := []string{api.endpoint(t, s, bad), api.endpoint(t, s, good)}
+	var masks [2]string
+	for n := range masks {
+		var src struct {
+			MaskID string `json:"mask_id"`
+		}
+		api.must(t, http.MethodPost, "/sources", json.RawMessage(fmt.Sprintf(
+			`{"name":"source %d","type":"http","verifier":{"type":"api_key","api_key":{"header_name":"X-Key","header_value":"k"}}}`, n)), http.StatusCreated, &src)
+		masks[n] = src.MaskID
+	}
+	ingest := func(mask string) int {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, i.url()+"/ingest/"+mask, strings.NewReader(`{}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Key", "k")
+		res, err := web.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := res.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode
+	}
+	if status := ingest(masks[0]); status != http.StatusOK { // from here on the process has the source in memory
+		t.Fatalf("ingest: status %d", status)
+	}
+	db, err := sqldb.OpenSQLite(t.Context(), sqldb.SQLiteConfig{Path: filepath.Join(i.dir, "convoy.db"), Synchronous: "normal", Readers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Write(t.Context(), func(tx sqldb.Tx) error {
+		if _, err := tx.Exec(t.Context(), `UPDATE endpoints SET secrets = (SELECT secrets FROM endpoints WHERE id = $1) WHERE id = $2`, ids[1], ids[0]); err != nil {
+			return err
+		}
+		_, err := tx.Exec(t.Context(), `UPDATE sources SET verifier = (SELECT verifier FROM sources WHERE mask = $1) WHERE mask = $2`, masks[1], masks[0])
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, 20*time.Second, "the source is out of use", func() error {
+		if status := ingest(masks[0]); status != http.StatusServiceUnavailable {
+			return fmt.Errorf("status %d", status)
+		}
+		return nil
+	})
+	if status := ingest(masks[1]); status != http.StatusOK {
+		t.Errorf("the other source: status %d", status)
+	}
+	api.must(t, http.MethodGet, "/endpoints/"+ids[0], nil, http.StatusInternalServerError, nil)
+	if got := list[struct{}](t, api, "/endpoints", nil); len(got) != 2 {
+		t.Errorf("%d endpoints in the list, want 2", len(got))
+	}
+	for _, id := range ids {
+		api.publish(t, id, "event-"+id)
+	}
+	await(t, 20*time.Second, "deliveries end", func() error {
+		for _, d := range list[delivery](t, api, "/eventdeliveries", nil) {
+			want := map[string]string{ids[0]: "Failure", ids[1]: "Success"}[d.EndpointID]
+			if d.Status != want || d.EndpointID == ids[0] && (d.Metadata.Trials != 2 || !strings.Contains(d.Description, "credentials cannot be read")) {
+				return fmt.Errorf("%+v, want %s", d, want)
+			}
+		}
+		return nil
+	})
+	if _, n := bad.count(); n != 0 {
+		t.Errorf("%d requests without the endpoint's secrets", n)
+	}
+	good.valid(t)
+	log := i.stderr.String()
+	if !strings.Contains(log, "endpoints.secrets of "+ids[0]) {
+		t.Error("the log does not say which value does not open")
+	}
+}

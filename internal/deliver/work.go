@@ -118,6 +118,7 @@ func (d *Deliverer) try(ctx context.Context, j *job, now time.Time) (store.Outco
 	}
 	if endpoint.Damaged != nil {
 		after := decide(*del, result{err: errDamaged}, policy{d.cfg.MaxDelay}, now)
+		after.Description = errDamaged.Error() // nothing is sent, so no attempt says it
 		return store.Outcome{Delivery: &after, Before: del.Trials}, true
 	}
 	t, err := d.targets.get(view.Settings(), endpoint, view.Subscriptions(endpoint.ID)...)

@@ -76,7 +76,10 @@ func (b *PgBouncer) config(pg *Postgres, users string, settings map[string]strin
 		"pool_mode":         "transaction",
 		"max_client_conn":   "1000",
 		"default_pool_size": "50", // a quarter of the server's max_connections
-		"log_connections":   "0",
+		// The pool of a database that a test has left would keep its connections for ten
+		// minutes, and each case has a database of its own.
+		"server_idle_timeout": "2",
+		"log_connections":     "0",
 	}
 	var ini strings.Builder
 	fmt.Fprintf(&ini, "[databases]\n* = host=127.0.0.1 port=%d\n\n[pgbouncer]\n", pg.port)

@@ -262,6 +262,13 @@ func (d *listData) eventQueries(project convoy.ProjectID) []listQuery {
 			return err
 		}}
 	}
+	containing := func(name, object string) listQuery {
+		c, err := store.ParseContainment(object)
+		if err != nil {
+			panic(err) // a constant of ours
+		}
+		return events(name, "body="+url.QueryEscape(object), store.EventFilter{Search: store.Search{Contains: []store.Containment{c}}})
+	}
 	middle := store.Page{Cursor: string(d.middleEvent)}
 	return []listQuery{
 		events("", "", store.EventFilter{}),
@@ -280,8 +287,8 @@ func (d *listData) eventQueries(project convoy.ProjectID) []listQuery {
 		events("searched for a usual word", "query=invoice", store.EventFilter{Search: store.Search{Text: "invoice"}}),
 		events("searched for a rare word", "query=the-ke", store.EventFilter{Search: store.Search{Text: "the-ke"}}),
 		events("searched for what none has", "query=none-has-this", store.EventFilter{Search: store.Search{Text: "none-has-this"}}),
-		events("with a usual value", "body="+url.QueryEscape(`{"customer":{"tier":"gold"}}`), store.EventFilter{}),
-		events("with a rare value", "body="+url.QueryEscape(`{"id":"the-one"}`), store.EventFilter{}),
+		containing("with a usual value", `{"customer":{"tier":"gold"}}`),
+		containing("with a rare value", `{"id":"the-one"}`),
 		events("by key", "idempotencyKey="+d.key, store.EventFilter{IdempotencyKey: d.key}),
 	}
 }

@@ -98,7 +98,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h[headerRequestID] = []string{x.id}
 	h[headerVersion] = a.versionHeader
-	secure(h, r)
+	protect(h, r)
 
 	p := cleanPath(r.URL.Path, a.prefix)
 	if !strings.HasPrefix(p, apiPrefix) {
@@ -152,7 +152,7 @@ var (
 	onlyTLS = []string{"max-age=63072000"}
 )
 
-func secure(h http.Header, r *http.Request) {
+func protect(h http.Header, r *http.Request) {
 	h["X-Content-Type-Options"] = noSniff
 	h["Cache-Control"] = noStore
 	h["Referrer-Policy"] = noReferrer

@@ -324,7 +324,7 @@ func TestSecurityHeaders(t *testing.T) {
 		}
 	}
 	h := make(http.Header)
-	secure(h, &http.Request{TLS: &tls.ConnectionState{}})
+	protect(h, &http.Request{TLS: &tls.ConnectionState{}})
 	if got := h.Get("Strict-Transport-Security"); got != "max-age=63072000" {
 		t.Errorf("under TLS: %q", got)
 	}

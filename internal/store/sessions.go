@@ -206,14 +206,7 @@ func endSession(ctx context.Context, tx sqldb.Tx, id convoy.SessionID) error {
 	return err
 }
 
-// EndSessions ends all sessions of a user but one, which may be none.
-func (s *Store) EndSessions(ctx context.Context, user convoy.UserID, keep convoy.SessionID) error {
-	if err := s.db.Write(ctx, func(tx sqldb.Tx) error { return endSessions(ctx, tx, user, keep) }); err != nil {
-		return fmt.Errorf("end sessions: %w", err)
-	}
-	return nil
-}
-
+// endSessions ends all sessions of a user but one, which may be none.
 func endSessions(ctx context.Context, tx sqldb.Tx, user convoy.UserID, keep convoy.SessionID) error {
 	rows, err := tx.Query(ctx, `DELETE FROM sessions WHERE user_id = $1 AND id <> $2 RETURNING id`, user, keep)
 	ids, err := collect(rows, err, func(r sqldb.Row) (id convoy.SessionID, err error) { err = r.Scan(&id); return })

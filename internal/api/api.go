@@ -149,6 +149,10 @@ type Config struct {
 	RootPath string
 	// IngestRate limits events, APIRate the other requests under /api/v1/projects.
 	IngestRate, APIRate Rate
+	// KeyRate and UserRate limit what each key and each person asks for besides
+	// publishing, AddressRate what an address asks for without a credential that is
+	// accepted.
+	KeyRate, UserRate, AddressRate CallerRate
 	// MaxBody is the longest request body in bytes; [DefaultMaxBody] when 0.
 	MaxBody int64
 	// Clock is the time; time.Now when nil.

@@ -18,7 +18,7 @@ type listedKeyView struct {
 	Type       convoy.KeyType `json:"key_type"`
 	Role       convoy.Role    `json:"role"`
 	ExpiresAt  *time.Time     `json:"expires_at"`
-	LastUsedAt *time.Time     `json:"last_used_at" doc:"Null: uses are not noted yet"`
+	LastUsedAt *time.Time     `json:"last_used_at" doc:"When the key was used last, as it was written within half a minute; null if never"`
 	CreatedAt  time.Time      `json:"created_at"`
 	UpdatedAt  time.Time      `json:"updated_at"`
 }

@@ -21,10 +21,6 @@ func (a *api) ui(x *exchange, r *http.Request, p string) {
 		a.fail(x, r, errContentType)
 		return
 	}
-	if err := a.APIRate.take(r.Context(), 1); err != nil {
-		a.fail(x, r, err)
-		return
-	}
 	// Also where nobody is signed in yet: a foreign page must not sign anybody in.
 	if len(r.Header["Authorization"]) == 0 && a.crossOrigin.Check(r) != nil {
 		a.fail(x, r, errCrossOrigin)
@@ -32,6 +28,10 @@ func (a *api) ui(x *exchange, r *http.Request, p string) {
 	}
 	x.visit = a.visitOf(r)
 	x.caller, x.unknown = a.authenticate(r)
+	if err := a.takeVisit(x, r); err != nil {
+		a.fail(x, r, err)
+		return
+	}
 	if x.unknown == nil && !x.caller.person() {
 		x.unknown = errForbidden // a project's key is nobody here
 	}

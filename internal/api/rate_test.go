@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,6 +57,44 @@ func TestAPIRate(t *testing.T) {
 	if a := f.do(call{path: "endpoints", key: "-"}); a.status != 401 {
 		t.Errorf("without a key: %d", a.status)
 	}
+}
+
+// TestCallerRates gives each key, person and address a limit of its own, and takes
+// nothing from the instance for who is over it.
+func TestCallerRates(t *testing.T) {
+	t.Parallel()
+	each := func(name string, n int) CallerRate {
+		l := limit.Limit{Key: name, Count: n, Period: time.Minute, Burst: n}
+		return CallerRate{Buckets: limit.NewEach(nil, l, slog.New(slog.DiscardHandler)), Count: n}
+	}
+	f := setup(t, openSQLite(t), func(c *Config) {
+		c.KeyRate, c.UserRate, c.AddressRate, c.APIRate = each("key", 6), each("user", 4), each("address", 3), perMinute(100)
+	})
+	endpoint := f.endpoint("a") // the first of the project's key
+	for range 5 {
+		f.want(call{path: "endpoints"}, 200, "Endpoints fetched successfully")
+	}
+	limited(t, f.do(call{path: "endpoints"}), 6)
+	// Publishing has a limit of its own.
+	f.want(call{method: "POST", path: "events", body: `{"endpoint_id":"` + string(endpoint) + `","event_type":"a","data":1}`}, 201, publishedMessage)
+
+	// A person has one limit for all keys and sessions.
+	for range 4 {
+		f.want(call{path: "endpoints", key: f.person}, 200, "Endpoints fetched successfully")
+	}
+	limited(t, f.do(call{path: "/ui/organisations", key: f.person}), 4)
+
+	// Who is not known shares the address, also where events are published, and
+	// does not keep others there from anything.
+	for i, c := range []call{{path: "endpoints", key: "-"}, {method: "POST", path: "events", key: "CO.unknown", body: "{}"}, {path: "/ui/organisations", key: "-"}} {
+		if a := f.do(c); a.status != 401 {
+			t.Errorf("call %d: %d", i, a.status)
+		}
+	}
+	limited(t, f.do(call{path: "endpoints", key: "CO.unknown"}), 3)
+	limited(t, f.do(call{method: "POST", path: "events", key: "CO.unknown", body: "{}"}), 3)
+	limited(t, f.do(call{method: "POST", path: "/ui/auth/login", key: "-", body: `{"username":"a","password":"b"}`}), 3)
+	f.want(call{method: "POST", path: "events", body: `{"endpoint_id":"` + string(endpoint) + `","event_type":"a","data":1}`}, 201, publishedMessage)
 }
 
 func TestIngestRate(t *testing.T) {

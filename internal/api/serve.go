@@ -132,7 +132,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if strings.HasPrefix(p, projectsPrefix) || p+"/" == projectsPrefix {
-		if err := a.APIRate.take(r.Context(), 1); err != nil {
+		if err := a.takeCaller(r.Context(), &x.caller); err != nil {
 			a.fail(x, r, err)
 			return
 		}
@@ -183,7 +183,7 @@ func (a *api) admit(x *exchange, r *http.Request, p string) error {
 		return errContentType
 	}
 	var err error
-	x.caller, err = a.authenticate(r)
+	x.caller, err = a.identify(r)
 	return err
 }
 

@@ -138,6 +138,9 @@ func (p *process) run(ctx context.Context) error {
 		p.stage("notices", p.notices().Run)
 	}
 	p.stage("gauges", p.gauges)
+	if p.parts.api {
+		p.stage("uses", p.uses)
+	}
 	handler, err := p.handler(cfg, persister)
 	if err != nil {
 		return err
@@ -289,6 +292,7 @@ func (p *process) handler(cfg intake.Config, persister *intake.Persister) (http.
 	h, err := api.New(api.Config{
 		SignIn: desk, TrustedProxies: p.Config.Server.HTTP.TrustedProxies,
 		IngestRate: p.rate("instance-ingest", p.Config.IngestRate), APIRate: p.rate("http-api", p.Config.APIRate),
+		KeyRate: p.callerRate("http-key", p.Config.KeyRate), UserRate: p.callerRate("http-user", p.Config.UserRate), AddressRate: p.callerRate("http-address", p.Config.AddressRate),
 		Store: p.engines.store, Catalog: p.catalog, Publisher: p.publisher(cfg, persister), Guard: p.guard,
 		Replayer: persister, Jobs: jobs{p.engines, p.log("api")}, BatchRate: p.Config.Batch.Rate, MaxRetry: p.Config.MaxRetry, Taker: p.pusher("api"), Alarm: p.alarm(),
 		Ping: p.pinger(), Tokens: p.apiTokens(), Functions: p.tried, Transformer: p.functions, PublicURL: p.Config.PublicURL(), Ready: checks, Log: p.log("api"), Metrics: p.metrics, Version: p.Version,
@@ -306,11 +310,27 @@ func (p *process) rate(name string, perSecond int) api.Rate {
 	if perSecond == 0 {
 		return api.Rate{}
 	}
-	l := limit.Limit{Key: name, Count: 60 * perSecond, Period: time.Minute, Burst: 60 * perSecond}
+	l := perMinute(name, perSecond)
 	if p.Config.Redis.Enabled() {
 		return api.Rate{Bucket: limit.NewShared(p.engines.limiter, l, p.log("limit")), Count: l.Count}
 	}
 	return api.Rate{Bucket: limit.NewMeter(l), Count: l.Count}
+}
+
+// callerRate is a limit of each caller, kept where [process.rate] is.
+func (p *process) callerRate(name string, perSecond int) api.CallerRate {
+	if perSecond == 0 {
+		return api.CallerRate{}
+	}
+	l, limiter := perMinute(name, perSecond), p.engines.limiter
+	if !p.Config.Redis.Enabled() {
+		limiter = nil
+	}
+	return api.CallerRate{Buckets: limit.NewEach(limiter, l, p.log("limit")), Count: l.Count}
+}
+
+func perMinute(name string, perSecond int) limit.Limit {
+	return limit.Limit{Key: name, Count: 60 * perSecond, Period: time.Minute, Burst: 60 * perSecond}
 }
 
 // pusher gives stored deliveries to whoever pulls from the queue.

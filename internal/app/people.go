@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"convoy/internal/notify"
+	"convoy/internal/run"
 	"convoy/internal/signin"
 )
 
@@ -41,4 +42,34 @@ func (p *process) desk() (*signin.Desk, error) {
 		return nil
 	})
 	return desk, nil
+}
+
+const (
+	// usesEvery is how often uses of keys are written, usesTimeout how long that may
+	// take.
+	usesEvery   = 30 * time.Second
+	usesTimeout = 5 * time.Second
+)
+
+// uses writes when keys were used last, now and then and at the end.
+func (p *process) uses(ctx context.Context) error {
+	tick := time.NewTicker(usesEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			p.writeUses(run.Abandon(ctx))
+			return nil
+		case <-tick.C:
+			p.writeUses(ctx)
+		}
+	}
+}
+
+func (p *process) writeUses(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, usesTimeout)
+	defer cancel()
+	if err := p.catalog.WriteUses(ctx); err != nil {
+		p.log("catalog").Warn("uses of keys not written", "err", err)
+	}
 }

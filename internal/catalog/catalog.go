@@ -9,7 +9,6 @@ package catalog
 
 import (
 	"context"
-	"crypto/sha256"
 	"log/slog"
 	"strings"
 	"sync"
@@ -27,13 +26,8 @@ const (
 	// wholeAfter is the age at which a project is read whole all the same, should a
 	// store ever have forgotten a change.
 	wholeAfter = 5 * time.Minute
-	// ttl bounds how long a lost message can leave a key stale.
-	ttl = 30 * time.Second
-	// missTTL bounds how long an unknown key is remembered as unknown.
-	missTTL = 2 * time.Second
-	// maxProjects and maxKeys bound memory; beyond them an arbitrary entry goes.
+	// maxProjects bounds memory; beyond it an arbitrary entry goes.
 	maxProjects = 4096
-	maxKeys     = 16384
 	// failPause is the wait after a load that failed, so that callers do not
 	// queue for a store that hangs. A change ends it.
 	failPause = 500 * time.Millisecond
@@ -57,6 +51,7 @@ type source interface {
 	NotedEventTypes(ctx context.Context, project convoy.ProjectID, ids ...convoy.EventTypeID) ([]*convoy.EventType, error)
 	SourceByMask(ctx context.Context, mask string) (*convoy.Source, error)
 	KeyByHash(ctx context.Context, hash [32]byte) (*convoy.APIKey, error)
+	NoteKeysUsed(ctx context.Context, used map[convoy.KeyID]time.Time) error
 	AccessByHash(ctx context.Context, hash [32]byte) (*store.Access, error)
 	Membership(ctx context.Context, user convoy.UserID, organisation convoy.OrganisationID) (*convoy.Membership, error)
 }
@@ -78,11 +73,9 @@ type Catalog struct {
 
 	mu       sync.RWMutex // guards the maps, not the entries
 	projects map[convoy.ProjectID]*entry
-	keys     map[[32]byte]keyEntry
-	// keyChanges counts forgetKeys; a key read before one is not kept after it.
-	keyChanges uint64
-	masks      masks
-	people     people
+	masks    masks
+	keys     keys
+	people   people
 }
 
 // entry is a project's place in the catalog.
@@ -114,17 +107,11 @@ func (e *entry) last() (*Project, error) {
 	return nil, e.failure
 }
 
-type keyEntry struct {
-	key    *convoy.APIKey // nil: no such key
-	loaded time.Time
-}
-
 // New makes an empty catalog and subscribes it to bus.
 func New(src source, bus messenger, log *slog.Logger, now func() time.Time) *Catalog {
 	c := &Catalog{
 		src: src, bus: bus, log: log, now: now, self: id.New(now()),
 		projects: make(map[convoy.ProjectID]*entry),
-		keys:     make(map[[32]byte]keyEntry),
 		masks:    newMasks(),
 	}
 	bus.Subscribe(topicProject, func(msg string) {
@@ -138,7 +125,7 @@ func New(src source, bus messenger, log *slog.Logger, now func() time.Time) *Cat
 	})
 	bus.Subscribe(topicKeys, func(msg string) {
 		if msg != c.self {
-			c.forgetKeys()
+			c.keys.forget()
 		}
 	})
 	bus.Subscribe(topicPeople, func(msg string) {
@@ -155,50 +142,6 @@ func New(src source, bus messenger, log *slog.Logger, now func() time.Time) *Cat
 func (c *Catalog) Changed(ctx context.Context, project convoy.ProjectID) error {
 	c.invalidate(project)
 	return c.bus.Publish(ctx, topicProject, c.self+" "+string(project))
-}
-
-// KeysChanged says that an API key has been written.
-func (c *Catalog) KeysChanged(ctx context.Context) error {
-	c.forgetKeys()
-	return c.bus.Publish(ctx, topicKeys, c.self)
-}
-
-// Key returns the valid key that token is, or a convoy.NotFound error.
-func (c *Catalog) Key(ctx context.Context, token string) (*convoy.APIKey, error) {
-	hash := sha256.Sum256([]byte(token))
-	now := c.now()
-	c.mu.RLock()
-	e, ok := c.keys[hash]
-	changes := c.keyChanges
-	c.mu.RUnlock()
-	life := ttl
-	if e.key == nil {
-		life = missTTL
-	}
-	if !ok || now.Sub(e.loaded) > life {
-		lctx, cancel := context.WithTimeout(ctx, loadTimeout)
-		defer cancel()
-		key, err := c.src.KeyByHash(lctx, hash)
-		switch {
-		case err == nil || convoy.IsNotFound(err):
-			e = keyEntry{key: key, loaded: now}
-			c.mu.Lock()
-			if c.keyChanges == changes {
-				evict(c.keys, maxKeys)
-				c.keys[hash] = e
-			}
-			c.mu.Unlock()
-		case ok && e.key != nil:
-			// The store is down: a key that was good a moment ago still is.
-			c.log.Warn("api key not refreshed", "err", err)
-		default:
-			return nil, convoy.Wrap(convoy.Unavailable, "credentials cannot be checked now", err)
-		}
-	}
-	if e.key == nil || !e.key.Valid(now) {
-		return nil, convoy.E(convoy.NotFound, "api key not found")
-	}
-	return e.key, nil
 }
 
 // Project returns the project as it is now, or a convoy.NotFound error. While
@@ -390,13 +333,6 @@ func (c *Catalog) invalidateAll() {
 		e.changes++
 		e.mu.Unlock()
 	}
-}
-
-func (c *Catalog) forgetKeys() {
-	c.mu.Lock()
-	clear(c.keys)
-	c.keyChanges++
-	c.mu.Unlock()
 }
 
 // evict makes room for one more in a map of at most max.

@@ -51,6 +51,8 @@ func (*large) SourceByMask(context.Context, string) (*convoy.Source, error) {
 	return nil, convoy.E(convoy.NotFound, "no sources")
 }
 
+func (*large) NoteKeysUsed(context.Context, map[convoy.KeyID]time.Time) error { return nil }
+
 func (*large) KeyByHash(context.Context, [32]byte) (*convoy.APIKey, error) {
 	return nil, convoy.E(convoy.NotFound, "no keys")
 }

@@ -32,7 +32,7 @@ func (t throttle) requests(email string, v Visit, n int) []limit.Request {
 	}
 	return []limit.Request{
 		of("account:"+accountKey(email), accountFailures),
-		of("address:"+network(v.IP), addressFailures),
+		of("address:"+Network(v.IP), addressFailures),
 	}
 }
 
@@ -42,8 +42,8 @@ func accountKey(email string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// network is what one customer of a provider has: an IPv4 address, or a /64.
-func network(ip string) string {
+// Network is what one customer of a provider has: an IPv4 address, or a /64.
+func Network(ip string) string {
 	addr, err := netip.ParseAddr(ip)
 	if err != nil {
 		return "unknown"

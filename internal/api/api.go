@@ -300,6 +300,7 @@ func (a *api) register(h huma.API) error {
 	a.totpRoutes(r)
 	a.keyRoutes(r)
 	a.organisationRoutes(r)
+	a.dashboardRoutes(r)
 	a.memberRoutes(r)
 	a.invitationRoutes(r)
 	if len(r.undeclared) > 0 {

@@ -164,6 +164,14 @@ var peopleSamples = map[string]func(w *world) specimen{
 		return specimen{path: map[string]string{"projectID": w.newProject(w.name("project"))}, bodies: []string{`{"overlap_seconds":3600}`}}
 	},
 
+	"GetProjectStats": sent(),
+	"GetDashboardSummary": func(*world) specimen {
+		return specimen{query: "startDate=2026-07-01T00:00:00&endDate=2026-08-31T23:59:59&type=monthly"}
+	},
+	"SearchProject": func(w *world) specimen {
+		return specimen{query: "query=" + string(w.endpoint(w.name("found")))}
+	},
+
 	"GetOrganisations":   func(*world) specimen { return specimen{query: samplePage} },
 	"CreateOrganisation": sent(`{"name":"Acme"}`),
 	"GetOrganisation":    sent(),

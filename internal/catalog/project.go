@@ -154,6 +154,9 @@ func (p *Project) Endpoint(id convoy.EndpointID) (*convoy.Endpoint, bool) {
 	return p.endpoints.get(id)
 }
 
+// EndpointCount is how many endpoints there are.
+func (p *Project) EndpointCount() int { return p.endpoints.size() }
+
 // EndpointByURL looks the oldest endpoint up that has exactly this URL.
 func (p *Project) EndpointByURL(url string) (*convoy.Endpoint, bool) {
 	list, ok := p.byURL.get(url)

@@ -67,3 +67,11 @@ func (t *table[K, V]) each(fn func(K, V)) {
 		}
 	}
 }
+
+// size is how many there are.
+func (t *table[K, V]) size() (n int) {
+	for _, m := range t.maps {
+		n += len(m)
+	}
+	return n
+}

@@ -24,6 +24,7 @@ type sweeps interface {
 	ForgetLimits(ctx context.Context, now time.Time, max int) (int, error)
 	ForgetSessions(ctx context.Context, now time.Time, max int) (int, error)
 	ForgetUserTokens(ctx context.Context, now time.Time, max int) (int, error)
+	FoldCounts(ctx context.Context, max int) (int, error)
 }
 
 // line lets deliveries go that wait for a rate limit, as slots come near.
@@ -84,6 +85,7 @@ const (
 	freshEvery   = 5 * time.Second
 	rerouteEvery = 5 * time.Second
 	unparkEvery  = 10 * time.Second
+	foldEvery    = 10 * time.Second
 	houseEvery   = 10 * time.Minute
 )
 
@@ -124,6 +126,7 @@ func (s *Scheduler) lead(ctx context.Context) error {
 		{name: "sessions", every: houseEvery, do: s.sessions},
 		{name: "idempotency keys", every: houseEvery, do: s.keys},
 		{name: "states of limits", every: houseEvery, do: s.limits},
+		{name: "counts of days", every: foldEvery, do: s.counts},
 	}
 	tick := time.NewTicker(min(s.cfg.SweepInterval, lineEvery))
 	defer tick.Stop()
@@ -198,6 +201,11 @@ func (s *Scheduler) line(ctx context.Context) error {
 		err = errors.Join(err, s.cfg.Queue.Push(ctx, items))
 	}
 	return err
+}
+
+// counts adds up what a dashboard shows.
+func (s *Scheduler) counts(ctx context.Context) error {
+	return s.forget(ctx, func(ctx context.Context, _ time.Time, max int) (int, error) { return s.cfg.Store.FoldCounts(ctx, max) })
 }
 
 func (s *Scheduler) limits(ctx context.Context) error {

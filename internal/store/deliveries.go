@@ -322,14 +322,14 @@ var updateDeliveries = &sqldb.Batch{
 		sqldb.Text, sqldb.Text, sqldb.Text, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Int, sqldb.Text,
 		sqldb.Text, sqldb.Int, sqldb.Int,
 	},
-	Postgres: `UPDATE deliveries SET status = u.status, description = u.description, target_url = u.url, trials = u.trials,
+	Postgres: countOutcomes(`UPDATE deliveries SET status = u.status, description = u.description, target_url = u.url, trials = u.trials,
 			due_at = u.due_at, claim_at = u.claim_at, latency = u.latency, updated_at = u.updated_at, permit_at = u.permit_at,
 			held_by = u.held_by
 		FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
 				$9::bigint[], $10::text[], $11::text[], $12::bigint[], $13::bigint[])
 			AS u(status, description, url, trials, due_at, claim_at, latency, updated_at, permit_at, held_by, id, before, resends)
 		WHERE deliveries.id = u.id AND deliveries.trials = u.before AND deliveries.resends = u.resends AND deliveries.status IN ('Scheduled', 'Retry')
-			AND deliveries.id >= $14 AND deliveries.id <= $15`,
+			AND deliveries.id >= $14 AND deliveries.id <= $15`),
 	SQLite: `UPDATE deliveries SET status = ?, description = ?, target_url = ?, trials = ?,
 			due_at = ?, claim_at = ?, latency = ?, updated_at = ?, permit_at = ?, held_by = ?
 		WHERE id = ? AND trials = ? AND resends = ? AND status IN ('Scheduled', 'Retry')`,

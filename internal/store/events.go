@@ -76,10 +76,10 @@ func (r *Routed) bind() []sqldb.Bound {
 	return writes
 }
 
-var insertEvents = sqldb.InsertBatch("events", "ON CONFLICT (id) DO NOTHING",
+var insertEvents = countEvents(sqldb.InsertBatch("events", "ON CONFLICT (id) DO NOTHING",
 	"id:text", "project_id:text", "kind:text", "event_type:text", "source_id:text", "owner_id:text", "target_url:text", "endpoints:text", "headers:text", "data:bytes",
 	"idempotency_key:text", "is_duplicate:int", "url_query:text", "url_path:text", "status:text", "failure_reason:text", "schema_error:text",
-	"acknowledged_at:int", "created_at:int", "updated_at:int", "broker_message_id:text")
+	"acknowledged_at:int", "created_at:int", "updated_at:int", "broker_message_id:text"))
 
 func bindEvents(events []*convoy.Event) sqldb.Bound {
 	return insertEvents.Bind(len(events), func(i int, w *sqldb.RowWriter) {

@@ -101,6 +101,8 @@ var cases = map[string]func(t *testing.T, f *Fixture){
 	"Leases":                  leases,
 	"Limits":                  limits,
 	"Held":                    held,
+	"DayCounts":               dayCounts,
+	"Find":                    find,
 	"Pages":                   pages,
 	"PageEdges":               pageEdges,
 	"EventFilters":            eventFilters,

@@ -41,6 +41,10 @@ func scanBatch(row sqldb.Row) (*convoy.BatchJob, error) {
 // CreateBatchJob stores a new job. A project has one retry at a time, and a
 // bounded number of replays; another one is a convoy.Conflict error.
 func (s *Store) CreateBatchJob(ctx context.Context, j *convoy.BatchJob) error {
+	own, ctx := within(ctx)
+	if err := own.limit(ctx, s.db, j); err != nil {
+		return err
+	}
 	filter, err := document(j.Filter)
 	if err != nil {
 		return fmt.Errorf("create batch job: %w", err)
@@ -91,7 +95,7 @@ func (s *Store) BatchJobs(ctx context.Context, project convoy.ProjectID, p Page)
 // ActiveBatchRetry reports whether a project has a retry that has not ended.
 func (s *Store) ActiveBatchRetry(ctx context.Context, project convoy.ProjectID) (bool, error) {
 	var n int
-	err := s.db.QueryRow(ctx, `SELECT count(*) FROM batch_jobs WHERE project_id = $1 AND kind = 'retry'
+	err := s.db.QueryRow(ofAll(ctx), `SELECT count(*) FROM batch_jobs WHERE project_id = $1 AND kind = 'retry'
 		AND state IN ('queued', 'running', 'paused')`, project).Scan(&n)
 	if err != nil {
 		return false, fmt.Errorf("active batch retry: %w", err)

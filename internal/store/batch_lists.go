@@ -11,6 +11,11 @@ import (
 // CountEvents counts a project's events that meet a filter, whose page does not
 // matter. It reads each of them, so callers bound its time.
 func (s *Store) CountEvents(ctx context.Context, f EventFilter) (n int, err error) {
+	own, ctx := within(ctx)
+	some := false
+	if f.Endpoints, some, err = own.among(ctx, s.db.Replica(), f.Endpoints); err != nil || !some {
+		return 0, err
+	}
 	l := eventListing(s.db.Dialect(), f)
 	if len(f.Endpoints) > 0 {
 		if f.IdempotencyKey == "" {
@@ -60,6 +65,12 @@ func (s *Store) deliveredListing(f EventFilter) listing {
 // CountDeliveries counts a project's deliveries that meet a filter, whose page
 // does not matter. It reads each of them, so callers bound its time.
 func (s *Store) CountDeliveries(ctx context.Context, f DeliveryFilter) (int, error) {
+	own, ctx := within(ctx)
+	var some bool
+	var err error
+	if f.Endpoints, some, err = own.among(ctx, s.db.Replica(), f.Endpoints); err != nil || !some {
+		return 0, err
+	}
 	l, some, err := s.deliveryList(ctx, s.db.Replica(), f)
 	n := 0
 	if err == nil && some {

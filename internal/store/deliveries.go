@@ -53,7 +53,9 @@ func scanDelivery(row sqldb.Row) (*convoy.Delivery, error) {
 
 // Delivery returns one delivery of a project.
 func (s *Store) Delivery(ctx context.Context, project convoy.ProjectID, id convoy.DeliveryID) (*convoy.Delivery, error) {
-	d, err := scanDelivery(s.db.QueryRow(ctx, `SELECT `+deliveryCols+` FROM deliveries d WHERE d.id = $1 AND d.project_id = $2`, id, project))
+	own, ctx := within(ctx)
+	clause, args := own.clause([]any{id, project}, "d.endpoint_id")
+	d, err := scanDelivery(s.db.QueryRow(ctx, `SELECT `+deliveryCols+` FROM deliveries d WHERE d.id = $1 AND d.project_id = $2`+clause, args...))
 	return d, found(err, deliveryMissing)
 }
 

@@ -57,6 +57,10 @@ func (o *opener) endpoint(row sqldb.Row) (*convoy.Endpoint, error) {
 
 // CreateEndpoint stores a new endpoint, and the meta events that tell of it.
 func (s *Store) CreateEndpoint(ctx context.Context, e *convoy.Endpoint, meta ...convoy.Job) error {
+	own, ctx := within(ctx)
+	if !own.has(e.ProjectID, e.OwnerID) {
+		return errNotOwner
+	}
 	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
 		if err := s.insertEndpoint(ctx, tx, e); err != nil {
 			return err
@@ -130,9 +134,12 @@ func (s *Store) credentials(e *convoy.Endpoint) (c credentialTexts, err error) {
 
 // Endpoint returns one endpoint of a project.
 func (s *Store) Endpoint(ctx context.Context, project convoy.ProjectID, id convoy.EndpointID) (*convoy.Endpoint, error) {
+	own, ctx := within(ctx)
+	var w where
+	w.add("p.id = ? AND p.project_id = ? AND p.deleted_at = 0", id, project)
+	own.endpoints(&w)
 	e, err := opened(ctx, s, func(o *opener) (*convoy.Endpoint, error) {
-		return o.endpoint(s.db.QueryRow(ctx, `SELECT `+endpointCols+` FROM endpoints p
-			WHERE p.id = $1 AND p.project_id = $2 AND p.deleted_at = 0`, id, project))
+		return o.endpoint(s.db.QueryRow(ctx, `SELECT `+endpointCols+` FROM endpoints p`+w.String(), w.args...))
 	})
 	if err == nil && e.Damaged != nil {
 		return nil, fmt.Errorf("endpoint: %w", e.Damaged)
@@ -154,6 +161,8 @@ func (s *Store) Endpoints(ctx context.Context, f EndpointFilter) (Paged[*convoy.
 	var w where
 	w.add("p.project_id = ?", f.Project)
 	w.add("p.deleted_at = 0")
+	own, ctx := within(ctx)
+	own.endpoints(&w)
 	w.contains("p.name", f.Query)
 	if f.Owner != "" {
 		w.add("p.owner_id = ?", f.Owner)
@@ -191,7 +200,14 @@ func (s *Store) AllEndpoints(ctx context.Context, project convoy.ProjectID, ids 
 // does its status, which only [Store.SetEndpointStatus] changes: a caller that
 // read the endpoint a moment ago must not switch it on again.
 func (s *Store) UpdateEndpoint(ctx context.Context, e *convoy.Endpoint, meta ...convoy.Job) error {
+	own, ctx := within(ctx)
+	if !own.has(e.ProjectID, e.OwnerID) {
+		return errNotOwner
+	}
 	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
+		if err := s.keepToOwner(ctx, tx, own, e.ProjectID, e.ID); err != nil {
+			return err
+		}
 		if err := s.updateEndpoint(ctx, tx, e); err != nil {
 			return err
 		}
@@ -228,6 +244,8 @@ type Outcomes struct{ Success, Failure, Retry int64 }
 // bound its time.
 func (s *Store) EndpointOutcomes(ctx context.Context, project convoy.ProjectID, endpoints []convoy.EndpointID, from, to time.Time) (map[convoy.EndpointID]Outcomes, error) {
 	var w where
+	own, ctx := within(ctx)
+	own.of(&w, "d.endpoint_id")
 	addIn(&w, s.db.Dialect(), "d.endpoint_id", endpoints)
 	w.add("d.project_id = ?", project)
 	w.within("d.id", between(from, to))
@@ -267,7 +285,11 @@ func (s *Store) EndpointOutcomes(ctx context.Context, project convoy.ProjectID, 
 func (s *Store) SetEndpointStatus(ctx context.Context, project convoy.ProjectID, id convoy.EndpointID,
 	status convoy.EndpointStatus, now time.Time, meta ...convoy.Job,
 ) (switched bool, err error) {
+	own, ctx := within(ctx)
 	err = s.db.Write(ctx, func(tx sqldb.Tx) error {
+		if err := s.keepToOwner(ctx, tx, own, project, id); err != nil {
+			return err
+		}
 		var old convoy.EndpointStatus
 		if err := s.lockEndpoint(ctx, tx, project, id).Scan(&old); err != nil {
 			return found(err, endpointMissing)
@@ -300,13 +322,34 @@ func (s *Store) lockEndpoint(ctx context.Context, tx sqldb.Tx, project convoy.Pr
 		id, project)
 }
 
+// errNotOwner is the answer to who would make something somebody else's.
+var errNotOwner = convoy.E(convoy.NotFound, endpointMissing)
+
+// keepToOwner keeps an endpoint as it is and refuses one that does not belong to the
+// owner, if there is a scope.
+func (s *Store) keepToOwner(ctx context.Context, tx sqldb.Tx, own *ownership, project convoy.ProjectID, id convoy.EndpointID) error {
+	if own == nil {
+		return nil
+	}
+	var owner string
+	err := tx.QueryRow(ctx, `SELECT owner_id FROM endpoints WHERE id = $1 AND project_id = $2 AND deleted_at = 0`+s.db.Dialect().ForUpdate(), id, project).Scan(&owner)
+	if err == nil && !own.has(project, owner) {
+		return errNotOwner
+	}
+	return found(err, endpointMissing)
+}
+
 // endpointDeleted is the description of deliveries whose endpoint went.
 const endpointDeleted = "endpoint was deleted"
 
 // DeleteEndpoint hides an endpoint, removes its subscriptions and discards its
 // waiting deliveries. The meta events tell of it.
 func (s *Store) DeleteEndpoint(ctx context.Context, project convoy.ProjectID, id convoy.EndpointID, now time.Time, meta ...convoy.Job) error {
+	own, ctx := within(ctx)
 	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
+		if err := s.keepToOwner(ctx, tx, own, project, id); err != nil {
+			return err
+		}
 		n, err := tx.Exec(ctx, `UPDATE endpoints SET deleted_at = $1, updated_at = $1 WHERE id = $2 AND project_id = $3 AND deleted_at = 0`,
 			micros(now), id, project)
 		if err := changed(n, err, endpointMissing); err != nil {

@@ -88,14 +88,14 @@ func (s *Store) CreateEventType(ctx context.Context, t *convoy.EventType) error 
 
 // EventType returns one event type of a project.
 func (s *Store) EventType(ctx context.Context, project convoy.ProjectID, id convoy.EventTypeID) (*convoy.EventType, error) {
-	t, err := scanEventType(s.db.QueryRow(ctx, `SELECT `+eventTypeCols+` FROM event_types t WHERE t.id = $1 AND t.project_id = $2`, id, project))
+	t, err := scanEventType(s.db.QueryRow(ofAll(ctx), `SELECT `+eventTypeCols+` FROM event_types t WHERE t.id = $1 AND t.project_id = $2`, id, project))
 	return t, found(err, eventTypeMissing)
 }
 
 // EventTypes returns the event types of a project, newest first: all that there
 // may be, give or take those of a race.
 func (s *Store) EventTypes(ctx context.Context, project convoy.ProjectID) ([]*convoy.EventType, error) {
-	rows, err := s.db.Replica().Query(ctx, `SELECT `+eventTypeCols+` FROM event_types t
+	rows, err := s.db.Replica().Query(ofAll(ctx), `SELECT `+eventTypeCols+` FROM event_types t
 		WHERE t.project_id = $1 ORDER BY t.id DESC LIMIT $2`, project, 2*convoy.MaxEventTypes)
 	list, err := collect(rows, err, scanEventType)
 	if err != nil {
@@ -159,6 +159,9 @@ func (s *Store) DeprecateEventType(ctx context.Context, project convoy.ProjectID
 
 // EnsureEventTypes adds the names that a project's catalogue does not have.
 func (s *Store) EnsureEventTypes(ctx context.Context, project convoy.ProjectID, names []string, now time.Time) error {
+	if own, _ := within(ctx); own != nil {
+		return nil // the project's types are not an owner's to add to; a subscription may be to any
+	}
 	missing, err := s.unknownTypes(ctx, s.db, project, names)
 	if err == nil && len(missing) > 0 {
 		err = s.db.Write(ctx, func(tx sqldb.Tx) error {
@@ -183,7 +186,7 @@ func (s *Store) EnsureEventTypes(ctx context.Context, project convoy.ProjectID, 
 // UnknownEventTypes returns those of the names, once each, that are not in a
 // project's catalogue.
 func (s *Store) UnknownEventTypes(ctx context.Context, project convoy.ProjectID, names []string) ([]string, error) {
-	unknown, err := s.unknownTypes(ctx, s.db, project, names)
+	unknown, err := s.unknownTypes(ofAll(ctx), s.db, project, names)
 	if err != nil {
 		return nil, fmt.Errorf("unknown event types: %w", err)
 	}

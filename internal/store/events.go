@@ -52,8 +52,31 @@ func scanEvent(row sqldb.Row) (*convoy.Event, error) {
 
 // Event returns one event of a project.
 func (s *Store) Event(ctx context.Context, project convoy.ProjectID, id convoy.EventID) (*convoy.Event, error) {
+	own, ctx := within(ctx)
 	e, err := scanEvent(s.db.QueryRow(ctx, `SELECT `+eventCols+` FROM events e WHERE e.id = $1 AND e.project_id = $2`, id, project))
-	return e, found(err, "event not found")
+	if err != nil || own == nil {
+		return e, found(err, eventMissing)
+	}
+	return s.ownEvent(ctx, own, e)
+}
+
+const eventMissing = "event not found"
+
+// ownEvent shows an owner an event that has a delivery to one of its endpoints.
+func (s *Store) ownEvent(ctx context.Context, own *ownership, e *convoy.Event) (*convoy.Event, error) {
+	endpoints, some, err := own.among(ctx, s.db, nil)
+	if err != nil {
+		return nil, err
+	}
+	if !some {
+		return nil, convoy.E(convoy.NotFound, eventMissing)
+	}
+	n, err := s.CountDeliveries(ctx, DeliveryFilter{Project: e.ProjectID, Event: e.ID, Endpoints: endpoints})
+	if err == nil && n == 0 {
+		err = convoy.E(convoy.NotFound, eventMissing)
+	}
+	own.only(endpoints, e)
+	return e, err
 }
 
 // Routed is a batch of events and the deliveries that follow from them.

@@ -85,7 +85,13 @@ func (s *Store) Deliveries(ctx context.Context, f DeliveryFilter) (Paged[Deliver
 }
 
 func (s *Store) deliveries(ctx context.Context, f DeliveryFilter) (Paged[DeliveryDetail], error) {
+	own, ctx := within(ctx)
 	q := s.db.Replica()
+	var some bool
+	var err error
+	if f.Endpoints, some, err = own.among(ctx, q, f.Endpoints); err != nil || !some {
+		return Paged[DeliveryDetail]{Items: []DeliveryDetail{}}, err
+	}
 	l, some, err := s.deliveryList(ctx, q, f)
 	if err != nil || !some {
 		return Paged[DeliveryDetail]{Items: []DeliveryDetail{}}, err
@@ -95,6 +101,7 @@ func (s *Store) deliveries(ctx context.Context, f DeliveryFilter) (Paged[Deliver
 		return Paged[DeliveryDetail]{}, err
 	}
 	details, err := s.details(ctx, q, page.Items)
+	own.hide(f.Endpoints, details)
 	return mapPage(page, details), err
 }
 
@@ -245,10 +252,12 @@ func (s *Store) DeliveryDetail(ctx context.Context, project convoy.ProjectID, id
 	if err != nil {
 		return DeliveryDetail{}, err
 	}
+	own, ctx := within(ctx)
 	details, err := s.details(ctx, s.db, []*convoy.Delivery{d})
 	if err != nil {
 		return DeliveryDetail{}, fmt.Errorf("delivery: %w", err)
 	}
+	own.hide([]convoy.EndpointID{d.EndpointID}, details)
 	return details[0], nil
 }
 
@@ -329,9 +338,10 @@ func (s *Store) Attempts(ctx context.Context, project convoy.ProjectID, delivery
 	if made := id.Time(string(delivery)); !made.IsZero() {
 		from = id.Floor(made.Add(-attemptSkew))
 	}
+	own, ctx := within(ctx)
+	clause, args := own.clause([]any{delivery, from, project, limit}, "a.endpoint_id")
 	rows, err := s.db.Replica().Query(ctx, `SELECT `+attemptCols+` FROM attempts a
-		WHERE a.delivery_id = $1 AND a.id >= $2 AND a.project_id = $3 ORDER BY a.id DESC LIMIT $4`,
-		delivery, from, project, limit)
+		WHERE a.delivery_id = $1 AND a.id >= $2 AND a.project_id = $3`+clause+` ORDER BY a.id DESC LIMIT $4`, args...)
 	list, err := collect(rows, err, scanAttempt)
 	if err != nil {
 		return nil, fmt.Errorf("attempts: %w", err)
@@ -342,8 +352,10 @@ func (s *Store) Attempts(ctx context.Context, project convoy.ProjectID, delivery
 
 // Attempt returns one attempt of a delivery.
 func (s *Store) Attempt(ctx context.Context, project convoy.ProjectID, delivery convoy.DeliveryID, id convoy.AttemptID) (*convoy.Attempt, error) {
+	own, ctx := within(ctx)
+	clause, args := own.clause([]any{delivery, id, project}, "a.endpoint_id")
 	a, err := scanAttempt(s.db.QueryRow(ctx, `SELECT `+attemptCols+` FROM attempts a
-		WHERE a.delivery_id = $1 AND a.id = $2 AND a.project_id = $3`, delivery, id, project))
+		WHERE a.delivery_id = $1 AND a.id = $2 AND a.project_id = $3`+clause, args...))
 	return a, found(err, "event delivery attempt not found")
 }
 

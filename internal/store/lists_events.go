@@ -32,7 +32,13 @@ type EventFilter struct {
 
 // Events returns a page of a project's events.
 func (s *Store) Events(ctx context.Context, f EventFilter) (Paged[*convoy.Event], error) {
+	own, ctx := within(ctx)
 	q := s.db.Replica()
+	var some bool
+	var err error
+	if f.Endpoints, some, err = own.among(ctx, q, f.Endpoints); err != nil || !some {
+		return Paged[*convoy.Event]{Items: []*convoy.Event{}}, err
+	}
 	fetch := fetchEvents(ctx, q, eventListing(s.db.Dialect(), f), f.Search.keeper(ctx))
 	if len(f.Endpoints) > 0 {
 		if f.IdempotencyKey == "" && f.BrokerMessage == "" {
@@ -45,6 +51,7 @@ func (s *Store) Events(ctx context.Context, f EventFilter) (Paged[*convoy.Event]
 	if err != nil {
 		return page, fmt.Errorf("events: %w", err)
 	}
+	own.only(f.Endpoints, page.Items...)
 	return page, nil
 }
 

@@ -19,12 +19,15 @@ const again = `UPDATE deliveries SET status = 'Scheduled', description = '', tri
 // of tries, and returns it. Another status is a convoy.Invalid error.
 func (s *Store) Resend(ctx context.Context, project convoy.ProjectID, delivery convoy.DeliveryID, now time.Time) (*convoy.Delivery, error) {
 	var d *convoy.Delivery
+	own, ctx := within(ctx)
 	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
-		n, err := tx.Exec(ctx, again+`id = $2 AND project_id = $3 AND status IN ('Failure', 'Discarded')`, micros(now), delivery, project)
+		clause, args := own.clause([]any{micros(now), delivery, project}, "endpoint_id")
+		n, err := tx.Exec(ctx, again+`id = $2 AND project_id = $3 AND status IN ('Failure', 'Discarded')`+clause, args...)
 		if err != nil {
 			return err
 		}
-		d, err = scanDelivery(tx.QueryRow(ctx, `SELECT `+deliveryCols+` FROM deliveries d WHERE d.id = $1 AND d.project_id = $2`, delivery, project))
+		clause, args = own.clause([]any{delivery, project}, "d.endpoint_id")
+		d, err = scanDelivery(tx.QueryRow(ctx, `SELECT `+deliveryCols+` FROM deliveries d WHERE d.id = $1 AND d.project_id = $2`+clause, args...))
 		switch {
 		case err != nil:
 			return found(err, deliveryMissing)
@@ -57,11 +60,12 @@ func (s *Store) ForceResend(ctx context.Context, project convoy.ProjectID, ids [
 	if len(ids) == 0 {
 		return 0, nil, nil
 	}
+	own, ctx := within(ctx)
 	err = s.db.Write(ctx, func(tx sqldb.Tx) error {
 		ids = slices.Compact(slices.Sorted(slices.Values(ids)))
 		d := s.db.Dialect()
-		rows, err := tx.Query(ctx, `SELECT `+deliveryCols+` FROM deliveries d WHERE d.id >= $2 AND d.id <= $3 AND d.project_id = $4 AND `+d.In("d.id", "$1"),
-			sqldb.Texts(d, ids), ids[0], ids[len(ids)-1], project)
+		clause, args := own.clause([]any{sqldb.Texts(d, ids), ids[0], ids[len(ids)-1], project}, "d.endpoint_id")
+		rows, err := tx.Query(ctx, `SELECT `+deliveryCols+` FROM deliveries d WHERE d.id >= $2 AND d.id <= $3 AND d.project_id = $4 AND `+d.In("d.id", "$1")+clause, args...)
 		list, err := collect(rows, err, scanDelivery)
 		if err != nil {
 			return err

@@ -95,6 +95,9 @@ func (s *Store) CreateSource(ctx context.Context, src *convoy.Source) error {
 
 // Source returns one source of a project.
 func (s *Store) Source(ctx context.Context, project convoy.ProjectID, id convoy.SourceID) (*convoy.Source, error) {
+	if own, _ := within(ctx); own != nil {
+		return nil, convoy.E(convoy.NotFound, sourceMissing) // none is an owner's
+	}
 	return s.source(ctx, `s.id = $1 AND s.project_id = $2`, id, project)
 }
 

@@ -27,7 +27,7 @@ type Store struct {
 }
 
 // New makes a store on a migrated database.
-func New(db sqldb.DB, secrets Secrets) *Store { return &Store{db: db, secrets: secrets} }
+func New(db sqldb.DB, secrets Secrets) *Store { return &Store{db: guarded{db}, secrets: secrets} }
 
 // Ping asks the database for a sign of life.
 func (s *Store) Ping(ctx context.Context) error { return s.db.Ping(ctx) }

@@ -79,7 +79,11 @@ func subscriptionTexts(sub *convoy.Subscription) (subscriptionText, error) {
 // CreateSubscription stores a new subscription, also when the endpoint has
 // others.
 func (s *Store) CreateSubscription(ctx context.Context, sub *convoy.Subscription) error {
+	own, ctx := within(ctx)
 	err := s.db.Write(ctx, func(tx sqldb.Tx) error {
+		if err := s.keepToOwner(ctx, tx, own, sub.ProjectID, sub.EndpointID); err != nil {
+			return err
+		}
 		var status convoy.EndpointStatus
 		if err := s.lockEndpoint(ctx, tx, sub.ProjectID, sub.EndpointID).Scan(&status); err != nil {
 			return found(err, endpointMissing)
@@ -96,7 +100,11 @@ func (s *Store) CreateSubscription(ctx context.Context, sub *convoy.Subscription
 // this moment, and reports whether it did. However many processes ask at once,
 // the endpoint ends with one.
 func (s *Store) EnsureSubscription(ctx context.Context, sub *convoy.Subscription) (created bool, err error) {
+	own, ctx := within(ctx)
 	err = s.db.Write(ctx, func(tx sqldb.Tx) error {
+		if err := s.keepToOwner(ctx, tx, own, sub.ProjectID, sub.EndpointID); err != nil {
+			return err
+		}
 		n, err := s.subscribed(ctx, tx, sub)
 		if err != nil {
 			return err
@@ -142,8 +150,11 @@ func insertSubscription(ctx context.Context, tx sqldb.Tx, sub *convoy.Subscripti
 
 // Subscription returns one subscription of a project.
 func (s *Store) Subscription(ctx context.Context, project convoy.ProjectID, id convoy.SubscriptionID) (*convoy.Subscription, error) {
-	sub, err := scanSubscription(s.db.QueryRow(ctx, `SELECT `+subscriptionCols+` FROM subscriptions s
-		WHERE s.id = $1 AND s.project_id = $2 AND s.deleted_at = 0`, id, project))
+	own, ctx := within(ctx)
+	var w where
+	w.add("s.id = ? AND s.project_id = ? AND s.deleted_at = 0", id, project)
+	own.of(&w, "s.endpoint_id")
+	sub, err := scanSubscription(s.db.QueryRow(ctx, `SELECT `+subscriptionCols+` FROM subscriptions s`+w.String(), w.args...))
 	return sub, found(err, subscriptionMissing)
 }
 
@@ -161,6 +172,8 @@ func (s *Store) Subscriptions(ctx context.Context, f SubscriptionFilter) (Paged[
 	var w where
 	w.add("s.project_id = ?", f.Project)
 	w.add("s.deleted_at = 0")
+	own, ctx := within(ctx)
+	own.of(&w, "s.endpoint_id")
 	w.contains("s.name", f.Name)
 	addIn(&w, s.db.Dialect(), "s.endpoint_id", f.Endpoints)
 	l := listing{cols: subscriptionCols, table: "subscriptions", alias: "s", key: "s.id", where: w}
@@ -211,10 +224,16 @@ type SubscriptionChange struct {
 // written. A subscription that is moved needs an endpoint that exists
 // (convoy.NotFound) and, unless they are shared, has no other (convoy.Conflict).
 func (s *Store) ChangeSubscription(ctx context.Context, c SubscriptionChange) (sub *convoy.Subscription, err error) {
+	own, ctx := within(ctx)
 	err = s.db.Write(ctx, func(tx sqldb.Tx) error {
 		sub, err = scanSubscription(tx.QueryRow(ctx, `SELECT `+subscriptionCols+` FROM subscriptions s
 			WHERE s.id = $1 AND s.project_id = $2 AND s.deleted_at = 0`+s.db.Dialect().ForUpdate(), c.Subscription, c.Project))
 		if err := found(err, subscriptionMissing); err != nil {
+			return err
+		}
+		if err := s.keepToOwner(ctx, tx, own, c.Project, sub.EndpointID); convoy.IsNotFound(err) {
+			return convoy.E(convoy.NotFound, subscriptionMissing)
+		} else if err != nil {
 			return err
 		}
 		from := sub.EndpointID
@@ -222,6 +241,9 @@ func (s *Store) ChangeSubscription(ctx context.Context, c SubscriptionChange) (s
 			return err
 		}
 		if sub.EndpointID != from {
+			if err := s.keepToOwner(ctx, tx, own, c.Project, sub.EndpointID); err != nil {
+				return err
+			}
 			n, err := s.subscribed(ctx, tx, sub)
 			if err == nil && n > 0 && !c.Shared {
 				err = convoy.E(convoy.Conflict, "a subscription for this endpoint already exists")
@@ -251,8 +273,9 @@ func updateSubscription(ctx context.Context, tx sqldb.Tx, sub *convoy.Subscripti
 
 // DeleteSubscription hides a subscription; deliveries it has made go on.
 func (s *Store) DeleteSubscription(ctx context.Context, project convoy.ProjectID, id convoy.SubscriptionID, now time.Time) error {
-	n, err := s.exec(ctx, `UPDATE subscriptions SET deleted_at = $1, updated_at = $1 WHERE id = $2 AND project_id = $3 AND deleted_at = 0`,
-		micros(now), id, project)
+	own, ctx := within(ctx)
+	clause, args := own.clause([]any{micros(now), id, project}, "endpoint_id")
+	n, err := s.exec(ctx, `UPDATE subscriptions SET deleted_at = $1, updated_at = $1 WHERE id = $2 AND project_id = $3 AND deleted_at = 0`+clause, args...)
 	if err := changed(n, err, subscriptionMissing); err != nil {
 		return fmt.Errorf("delete subscription: %w", err)
 	}

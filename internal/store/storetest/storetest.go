@@ -103,6 +103,7 @@ var cases = map[string]func(t *testing.T, f *Fixture){
 	"Held":                    held,
 	"DayCounts":               dayCounts,
 	"Find":                    find,
+	"Scopes":                  scopes,
 	"Pages":                   pages,
 	"PageEdges":               pageEdges,
 	"EventFilters":            eventFilters,

@@ -56,7 +56,9 @@ type directory interface {
 	// Session finds whom an access token speaks for, Membership what a person may do.
 	Session(ctx context.Context, token string) (*store.Access, error)
 	Membership(ctx context.Context, user convoy.UserID, org convoy.OrganisationID) (*convoy.Membership, error)
-	// PeopleChanged is called after every write to memberships.
+	// PortalLink finds the link that a static token opens, or with byKey a key.
+	PortalLink(ctx context.Context, token string, byKey bool) (*convoy.PortalLink, error)
+	// PeopleChanged is called after every write to memberships and portal links.
 	PeopleChanged(ctx context.Context) error
 }
 
@@ -130,6 +132,8 @@ type Config struct {
 	Taker taker
 	// SignIn is where people sign in.
 	SignIn *signin.Desk
+	// PortalDisabled refuses whoever holds a portal link.
+	PortalDisabled bool
 	// TrustedProxies are believed where they say a request comes from, and how.
 	TrustedProxies []netip.Prefix
 	// Ready are the checks of /readyz; optional.
@@ -259,6 +263,7 @@ type route struct {
 	publishes bool
 	// access is what callers need; undeclared for what anybody may ask for.
 	access access
+	portal portalRight
 }
 
 // newRoute makes a route; an empty method stands for any.
@@ -301,6 +306,7 @@ func (a *api) register(h huma.API) error {
 	a.keyRoutes(r)
 	a.organisationRoutes(r)
 	a.dashboardRoutes(r)
+	a.ownPortalRoutes(r)
 	a.memberRoutes(r)
 	a.invitationRoutes(r)
 	if len(r.undeclared) > 0 {

@@ -37,10 +37,10 @@ type attemptView struct {
 	DeletedAt       *time.Time        `json:"deleted_at"`
 }
 
-func (a *api) viewAttempt(t *convoy.Attempt) attemptView {
+func (a *api) viewAttempt(ctx context.Context, t *convoy.Attempt) attemptView {
 	return attemptView{
 		UID: t.ID, URL: t.URL, Method: t.Method, EndpointID: t.EndpointID, APIVersion: a.Version, ProjectID: t.ProjectID,
-		DeliveryID: t.DeliveryID, IP: t.IP, RequestHeaders: flatHeaders(t.RequestHeaders), ResponseHeaders: flatHeaders(t.ResponseHeaders),
+		DeliveryID: t.DeliveryID, IP: t.IP, RequestHeaders: flatHeaders(maskHeaders(ctx, t.RequestHeaders)), ResponseHeaders: flatHeaders(maskHeaders(ctx, t.ResponseHeaders)),
 		HTTPStatus: t.HTTPStatus, Response: t.Response, Error: t.Error, Success: t.Success,
 		RequestedAt: nullTime(t.RequestedAt), RespondedAt: nullTime(t.RespondedAt), CreatedAt: t.CreatedAt, UpdatedAt: t.CreatedAt,
 	}
@@ -61,11 +61,11 @@ func (a *api) attemptRoutes(r *registrar) {
 		all = "/api/v1/projects/{projectID}/eventdeliveries/{eventDeliveryID}/deliveryattempts"
 	)
 	handle(r, operation{
-		id: "GetDeliveryAttempts", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List the last attempts of an event delivery",
+		id: "GetDeliveryAttempts", access: viewsProject, portal: portalViews, method: http.MethodGet, path: all, tag: tag, summary: "List the last attempts of an event delivery",
 		status: http.StatusOK, message: "Event delivery attempts fetched successfully",
 	}, a.attempts)
 	handle(r, operation{
-		id: "GetDeliveryAttempt", access: viewsProject, method: http.MethodGet, path: all + "/{deliveryAttemptID}", tag: tag, summary: "Get an attempt",
+		id: "GetDeliveryAttempt", access: viewsProject, portal: portalViews, method: http.MethodGet, path: all + "/{deliveryAttemptID}", tag: tag, summary: "Get an attempt",
 		status: http.StatusOK, message: "Event delivery attempt fetched successfully",
 	}, a.attempt)
 }
@@ -81,7 +81,7 @@ func (a *api) attempts(ctx context.Context, in *DeliveryPath) ([]attemptView, er
 	}
 	views := make([]attemptView, len(list))
 	for i, t := range list {
-		views[i] = a.viewAttempt(t)
+		views[i] = a.viewAttempt(ctx, t)
 	}
 	return views, nil
 }
@@ -104,5 +104,5 @@ func (a *api) attempt(ctx context.Context, in *attemptInput) (attemptView, error
 	if err != nil {
 		return attemptView{}, refuse(err, missing.Msg)
 	}
-	return a.viewAttempt(t), nil
+	return a.viewAttempt(ctx, t), nil
 }

@@ -22,6 +22,8 @@ type caller struct {
 	// key is the API key that was presented; session what the token was of.
 	key     convoy.KeyID
 	session convoy.SessionID
+	// link is the portal link whose holder this is.
+	link *convoy.PortalLink
 }
 
 // person reports whether the caller is one, whose rights are those of a member.
@@ -46,6 +48,9 @@ func (a *api) authenticate(r *http.Request) (caller, error) {
 	}
 	if auth.IsAccessToken(value) {
 		return a.authenticateSession(r.Context(), value)
+	}
+	if auth.IsPortalKey(value) || auth.IsPortalToken(value) {
+		return a.authenticateLink(r.Context(), value)
 	}
 	if !auth.IsKey(value) {
 		return nobody, errAuthorization
@@ -81,6 +86,8 @@ const (
 	// hasSession is a person who has signed in: what a key of theirs must not do,
 	// or it could make itself last.
 	hasSession
+	// holdsLink is the holder of a portal link, and nobody else.
+	holdsLink
 )
 
 // right is what a role gives.
@@ -119,7 +126,7 @@ func (n access) declared(in any) bool {
 	case viewsOrganisation, managesOrganisation:
 		_, ok := in.(inOrganisation)
 		return ok
-	case anybody, signedIn, hasSession:
+	case anybody, signedIn, hasSession, holdsLink:
 		return true
 	}
 	return false
@@ -128,10 +135,14 @@ func (n access) declared(in any) bool {
 // enter checks that the caller of an operation may do what it declares, and
 // leaves what it acts on in the exchange.
 func (a *api) enter(ctx context.Context, x *exchange, n access, in any) error {
-	switch n {
-	case anybody:
+	switch {
+	case n == anybody:
 		return nil
-	case signedIn, hasSession:
+	case x.caller.link != nil:
+		return a.enterPortal(ctx, x)
+	case n == holdsLink:
+		return errNotOwned
+	case n == signedIn, n == hasSession:
 		return x.enterSelf(n, in)
 	}
 	if x.unknown != nil {
@@ -159,9 +170,13 @@ func projectOf(ctx context.Context) *catalog.Project { return exchangeOf(ctx).en
 // project, whatever the URL says; the URL of such a request has always been
 // ignored.
 func (a *api) enterProject(ctx context.Context, x *exchange, urlProject string, want right) error {
+	if x.caller.link != nil {
+		return a.enterPortal(ctx, x)
+	}
 	project := convoy.ProjectID(urlProject)
 	if !x.caller.person() {
 		project = x.caller.role.Project
+		x.manages = x.caller.role.Type != convoy.RoleProjectViewer
 		if want == manage && x.caller.role.Type == convoy.RoleProjectViewer {
 			return errForbidden
 		}
@@ -185,6 +200,7 @@ func (a *api) enterProject(ctx context.Context, x *exchange, urlProject string, 
 		if !allows(m.Role, project, want) {
 			return errForbidden
 		}
+		x.manages = allows(m.Role, project, manage)
 	}
 	x.entered = p
 	return nil

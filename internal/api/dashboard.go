@@ -146,4 +146,3 @@ func (a *api) search(ctx context.Context, in *searchInput) ([]matchView, error) 
 	}
 	return out, nil
 }
-

@@ -121,9 +121,10 @@ func (a *api) showDelivery(d store.DeliveryDetail) deliveryView {
 }
 
 // viewDeliveryIn is showDelivery with what its project knows of the source.
-func (a *api) viewDeliveryIn(p *catalog.Project) func(store.DeliveryDetail) deliveryView {
+func (a *api) viewDeliveryIn(ctx context.Context, p *catalog.Project) func(store.DeliveryDetail) deliveryView {
 	return func(d store.DeliveryDetail) deliveryView {
 		v := a.showDelivery(d)
+		v.Headers = maskHeaders(ctx, v.Headers)
 		if s, ok := p.Source(v.SourceMetadata.UID); ok {
 			v.SourceMetadata.Name = s.Name
 			v.SourceMetadata.IdempotencyKeys = append(v.SourceMetadata.IdempotencyKeys, s.IdempotencyKeys...)
@@ -139,15 +140,15 @@ func (a *api) deliveryRoutes(r *registrar) {
 		one = all + "/{eventDeliveryID}"
 	)
 	handle(r, operation{
-		id: "GetEventDeliveriesPaged", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List event deliveries",
+		id: "GetEventDeliveriesPaged", access: viewsProject, portal: portalViews, method: http.MethodGet, path: all, tag: tag, summary: "List event deliveries",
 		status: http.StatusOK, message: "Event deliveries fetched successfully",
 	}, a.deliveries)
 	handle(r, operation{
-		id: "GetEventDelivery", access: viewsProject, method: http.MethodGet, path: one, tag: tag, summary: "Get an event delivery",
+		id: "GetEventDelivery", access: viewsProject, portal: portalViews, method: http.MethodGet, path: one, tag: tag, summary: "Get an event delivery",
 		status: http.StatusOK, message: "Event Delivery fetched successfully",
 	}, a.delivery)
 	handle(r, operation{
-		id: "ResendEventDelivery", access: managesProject, method: http.MethodPut, path: one + "/resend", tag: tag, summary: "Send a failed event delivery again",
+		id: "ResendEventDelivery", access: managesProject, portal: portalViews, method: http.MethodPut, path: one + "/resend", tag: tag, summary: "Send a failed event delivery again",
 		status: http.StatusOK, message: "App event processed for retry successfully",
 	}, a.resend)
 }
@@ -219,7 +220,7 @@ func (a *api) deliveries(ctx context.Context, in *deliveriesInput) (paged[delive
 	if err != nil {
 		return none, err
 	}
-	return pageOf(list, page.PerPage, a.viewDeliveryIn(p)), nil
+	return pageOf(list, page.PerPage, a.viewDeliveryIn(ctx, p)), nil
 }
 
 // requireKey refuses an idempotency key that no event has.
@@ -252,7 +253,7 @@ func (a *api) viewDelivery(ctx context.Context, d store.DeliveryDetail) (deliver
 	if err != nil {
 		return deliveryView{}, refuse(err, "project not found")
 	}
-	return a.viewDeliveryIn(p)(d), nil
+	return a.viewDeliveryIn(ctx, p)(d), nil
 }
 
 func (a *api) delivery(ctx context.Context, in *DeliveryPath) (deliveryView, error) {

@@ -25,11 +25,11 @@ func (a *api) endpointRoutes(r *registrar) {
 		one = all + "/{endpointID}"
 	)
 	handle(r, operation{
-		id: "CreateEndpoint", access: managesProject, method: http.MethodPost, path: all, tag: tag, summary: "Create an endpoint",
+		id: "CreateEndpoint", access: managesProject, portal: portalManages, method: http.MethodPost, path: all, tag: tag, summary: "Create an endpoint",
 		status: http.StatusCreated, message: "Endpoint created successfully",
 	}, a.createEndpoint)
 	handle(r, operation{
-		id: "GetEndpoints", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List endpoints",
+		id: "GetEndpoints", access: viewsProject, portal: portalViews, method: http.MethodGet, path: all, tag: tag, summary: "List endpoints",
 		status: http.StatusOK, message: "Endpoints fetched successfully",
 	}, a.endpoints)
 	handle(r, operation{
@@ -37,24 +37,24 @@ func (a *api) endpointRoutes(r *registrar) {
 		status: http.StatusOK, message: "OAuth2 connection test successful",
 	}, a.testOAuth2)
 	handle(r, operation{
-		id: "GetEndpointPeriodFailureRates", access: viewsProject, method: http.MethodGet, path: all + "/period-failure-rates", tag: tag,
+		id: "GetEndpointPeriodFailureRates", access: viewsProject, portal: portalViews, method: http.MethodGet, path: all + "/period-failure-rates", tag: tag,
 		summary: "Count what became of endpoints' deliveries",
 		status:  http.StatusOK, message: "Endpoint period failure rates fetched successfully",
 	}, a.failureRates)
 	handle(r, operation{
-		id: "GetEndpoint", access: viewsProject, method: http.MethodGet, path: one, tag: tag, summary: "Get an endpoint",
+		id: "GetEndpoint", access: viewsProject, portal: portalViews, method: http.MethodGet, path: one, tag: tag, summary: "Get an endpoint",
 		status: http.StatusOK, message: "Endpoint fetched successfully",
 	}, a.endpoint)
 	handle(r, operation{
-		id: "UpdateEndpoint", access: managesProject, method: http.MethodPut, path: one, tag: tag, summary: "Update an endpoint",
+		id: "UpdateEndpoint", access: managesProject, portal: portalManages, method: http.MethodPut, path: one, tag: tag, summary: "Update an endpoint",
 		status: http.StatusAccepted, message: "Endpoint updated successfully",
 	}, a.updateEndpoint)
 	handle(r, operation{
-		id: "DeleteEndpoint", access: managesProject, method: http.MethodDelete, path: one, tag: tag, summary: "Delete an endpoint",
+		id: "DeleteEndpoint", access: managesProject, portal: portalManages, method: http.MethodDelete, path: one, tag: tag, summary: "Delete an endpoint",
 		status: http.StatusOK, message: "Endpoint deleted successfully",
 	}, a.deleteEndpoint)
 	handle(r, operation{
-		id: "PauseEndpoint", access: managesProject, method: http.MethodPut, path: one + "/pause", tag: tag, summary: "Pause an endpoint, or resume it",
+		id: "PauseEndpoint", access: managesProject, portal: portalManages, method: http.MethodPut, path: one + "/pause", tag: tag, summary: "Pause an endpoint, or resume it",
 		status: http.StatusAccepted, message: "endpoint status updated successfully",
 	}, a.pauseEndpoint)
 	handle(r, operation{
@@ -62,7 +62,7 @@ func (a *api) endpointRoutes(r *registrar) {
 		status: http.StatusAccepted, message: "endpoint status successfully activated",
 	}, a.activateEndpoint)
 	handle(r, operation{
-		id: "ExpireSecret", access: managesProject, method: http.MethodPut, path: one + "/expire_secret", tag: tag, summary: "Replace an endpoint's secret",
+		id: "ExpireSecret", access: managesProject, portal: portalManages, method: http.MethodPut, path: one + "/expire_secret", tag: tag, summary: "Replace an endpoint's secret",
 		status: http.StatusOK, message: "endpoint secret expired successfully",
 	}, a.expireSecret)
 }
@@ -92,6 +92,9 @@ func (a *api) createEndpoint(ctx context.Context, in *createEndpointInput) (*end
 	}
 	if err := req.apply(e, p.Settings(), x.version, a.Guard); err != nil {
 		return nil, err
+	}
+	if link := linkOf(ctx); link != nil {
+		e.OwnerID = link.OwnerID
 	}
 	secret := req.Secret
 	if secret == "" {
@@ -197,6 +200,9 @@ func (a *api) updateEndpoint(ctx context.Context, in *updateEndpointInput) (*end
 	old := e.URL
 	if err := req.update(e, p, x.version, a.Guard); err != nil {
 		return nil, err
+	}
+	if link := linkOf(ctx); link != nil {
+		e.OwnerID = link.OwnerID
 	}
 	if e.URL != old {
 		if err := a.ping(ctx, e.URL); err != nil {

@@ -60,7 +60,7 @@ func (a *api) eventTypeRoutes(r *registrar) {
 		one = all + "/{eventTypeId}"
 	)
 	handle(r, operation{
-		id: "GetEventTypes", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List event types",
+		id: "GetEventTypes", access: viewsProject, portal: portalViews, method: http.MethodGet, path: all, tag: tag, summary: "List event types",
 		status: http.StatusOK, message: "Event types fetched successfully",
 	}, a.eventTypes)
 	handle(r, operation{

@@ -160,11 +160,11 @@ func (a *api) eventRoutes(r *registrar) {
 	)
 	a.describePublish(r)
 	handle(r, operation{
-		id: "GetEventsPaged", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List events",
+		id: "GetEventsPaged", access: viewsProject, portal: portalViews, method: http.MethodGet, path: all, tag: tag, summary: "List events",
 		status: http.StatusOK, message: "App events fetched successfully",
 	}, a.events)
 	handle(r, operation{
-		id: "GetEndpointEvent", access: viewsProject, method: http.MethodGet, path: all + "/{eventID}", tag: tag, summary: "Get an event",
+		id: "GetEndpointEvent", access: viewsProject, portal: portalViews, method: http.MethodGet, path: all + "/{eventID}", tag: tag, summary: "Get an event",
 		status: http.StatusOK, message: "Endpoint event fetched successfully",
 	}, a.event)
 }

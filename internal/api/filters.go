@@ -82,37 +82,37 @@ func (a *api) filterRoutes(r *registrar) {
 		one = all + "/{filterID}"
 	)
 	handle(r, operation{
-		id: "GetFilters", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List the filters of a subscription",
+		id: "GetFilters", access: viewsProject, portal: portalViews, method: http.MethodGet, path: all, tag: tag, summary: "List the filters of a subscription",
 		status: http.StatusOK, message: "Filters retrieved successfully",
 	}, a.filters)
 	handle(r, operation{
-		id: "CreateFilter", access: managesProject, method: http.MethodPost, path: all, tag: tag, summary: "Add a filter",
+		id: "CreateFilter", access: managesProject, portal: portalViews, method: http.MethodPost, path: all, tag: tag, summary: "Add a filter",
 		status: http.StatusCreated, message: "Filter created successfully",
 	}, a.createFilter)
 	handle(r, operation{
-		id: "BulkCreateFilters", access: managesProject, method: http.MethodPost, path: all + "/bulk", tag: tag, summary: "Add several filters, all or none",
+		id: "BulkCreateFilters", access: managesProject, portal: portalViews, method: http.MethodPost, path: all + "/bulk", tag: tag, summary: "Add several filters, all or none",
 		status: http.StatusCreated, message: "Filters created successfully",
 	}, a.createFilters)
 	handle(r, operation{
-		id: "BulkUpdateFilters", access: managesProject, method: http.MethodPut, alias: http.MethodPost, path: all + "/bulk_update", tag: tag,
+		id: "BulkUpdateFilters", access: managesProject, portal: portalViews, method: http.MethodPut, alias: http.MethodPost, path: all + "/bulk_update", tag: tag,
 		summary: "Change several filters, all or none",
 		status:  http.StatusOK, message: "Filters updated successfully",
 	}, a.updateFilters)
 	handle(r, operation{
-		id: "TestFilter", access: viewsProject, method: http.MethodPost, path: all + "/test/{eventType}", tag: tag,
+		id: "TestFilter", access: viewsProject, portal: portalViews, method: http.MethodPost, path: all + "/test/{eventType}", tag: tag,
 		summary: "Ask whether a subscription would take an event",
 		status:  http.StatusOK, message: "Filter test completed",
 	}, a.testFilter)
 	handle(r, operation{
-		id: "GetFilter", access: viewsProject, method: http.MethodGet, path: one, tag: tag, summary: "Get a filter",
+		id: "GetFilter", access: viewsProject, portal: portalViews, method: http.MethodGet, path: one, tag: tag, summary: "Get a filter",
 		status: http.StatusOK, message: "Filter retrieved successfully",
 	}, a.filter)
 	handle(r, operation{
-		id: "UpdateFilter", access: managesProject, method: http.MethodPut, path: one, tag: tag, summary: "Change a filter",
+		id: "UpdateFilter", access: managesProject, portal: portalViews, method: http.MethodPut, path: one, tag: tag, summary: "Change a filter",
 		status: http.StatusOK, message: "Filter updated successfully",
 	}, a.updateFilter)
 	handle(r, operation{
-		id: "DeleteFilter", access: managesProject, method: http.MethodDelete, path: one, tag: tag, summary: "Remove a filter",
+		id: "DeleteFilter", access: managesProject, portal: portalViews, method: http.MethodDelete, path: one, tag: tag, summary: "Remove a filter",
 		status: http.StatusOK, message: "Filter deleted successfully",
 	}, a.deleteFilter)
 }

@@ -28,7 +28,7 @@ func (a *api) functionRoutes(r *registrar) {
 		message = "Transformer function run successfully"
 	)
 	handle(r, operation{
-		id: "TestSubscriptionFunction", access: viewsProject, method: http.MethodPost, path: project + "/subscriptions/test_function", tag: "Subscriptions",
+		id: "TestSubscriptionFunction", access: viewsProject, portal: portalViews, method: http.MethodPost, path: project + "/subscriptions/test_function", tag: "Subscriptions",
 		summary: "Try a function out", status: http.StatusOK, message: message,
 	}, a.testSubscriptionFunction)
 	handle(r, operation{

@@ -20,7 +20,7 @@ type taker interface {
 // hasten has meta events sent that have been stored with what they tell of.
 func (a *api) hasten(ctx context.Context, jobs []convoy.Job) {
 	if len(jobs) > 0 && a.Taker != nil {
-		a.Taker.Take(context.WithoutCancel(ctx), jobs)
+		a.Taker.Take(store.Whole(context.WithoutCancel(ctx)), jobs)
 	}
 }
 

@@ -32,7 +32,7 @@ type portalLinkView struct {
 	Metadata  []*endpointView     `json:"endpoints_metadata"`
 	URL       string              `json:"url"`
 	AuthType  convoy.PortalAuth   `json:"auth_type"`
-	AuthKey   string              `json:"auth_key" doc:"A new key that lasts an hour, if the link is of type refresh_token"`
+	AuthKey   string              `json:"auth_key" doc:"A new key that lasts an hour, if the link is of type refresh_token and you may change the project"`
 	CreatedAt time.Time           `json:"created_at"`
 	UpdatedAt time.Time           `json:"updated_at"`
 	DeletedAt *time.Time          `json:"deleted_at"`
@@ -50,7 +50,7 @@ func (a *api) viewPortalLinks(ctx context.Context, p *catalog.Project, links []*
 	tokens := make(map[convoy.PortalLinkID]string)
 	for _, l := range links {
 		owners = append(owners, l.OwnerID)
-		if l.Auth == convoy.PortalRefresh {
+		if l.Auth == convoy.PortalRefresh && exchangeOf(ctx).manages {
 			tokens[l.ID] = auth.NewPortalKey()
 			keys = append(keys, convoy.PortalKey{Hash: auth.Hash(tokens[l.ID]), LinkID: l.ID, ExpiresAt: now.Add(convoy.PortalKeyLife)})
 		}
@@ -288,7 +288,7 @@ func (a *api) updatePortalLink(ctx context.Context, in *updatePortalLinkInput) (
 	}
 	if string(bytes.TrimSpace(in.Payload.raw)) == `"{}"` {
 		// An old client's way to revoke: an update is an object.
-		return updatedLink{}, a.Store.RevokePortalLink(ctx, l.ProjectID, l.ID, a.now())
+		return updatedLink{}, a.endPortalLink(ctx, l)
 	}
 	req, err := in.Payload.decode()
 	if err != nil {
@@ -301,6 +301,7 @@ func (a *api) updatePortalLink(ctx context.Context, in *updatePortalLinkInput) (
 	if err := a.Store.UpdatePortalLink(ctx, l); err != nil {
 		return updatedLink{}, err
 	}
+	a.peopleChanged(ctx)
 	if p, err = a.owned(ctx, p, l); err != nil {
 		return updatedLink{}, err
 	}
@@ -308,12 +309,21 @@ func (a *api) updatePortalLink(ctx context.Context, in *updatePortalLinkInput) (
 	return updatedLink{&v}, err
 }
 
+// endPortalLink ends a link for all who hold it.
+func (a *api) endPortalLink(ctx context.Context, l *convoy.PortalLink) error {
+	if err := a.Store.RevokePortalLink(ctx, l.ProjectID, l.ID, a.now()); err != nil {
+		return err
+	}
+	a.peopleChanged(ctx)
+	return nil
+}
+
 func (a *api) revokePortalLink(ctx context.Context, in *PortalLinkPath) (none, error) {
 	l, _, err := a.findPortalLink(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	return nil, a.Store.RevokePortalLink(ctx, l.ProjectID, l.ID, a.now())
+	return nil, a.endPortalLink(ctx, l)
 }
 
 func (a *api) refreshPortalLink(ctx context.Context, in *PortalLinkPath) (string, error) {

@@ -72,6 +72,14 @@ type publishing struct {
 	route       *route
 }
 
+// portal lets an owner publish to an endpoint of its own.
+func (to *publishing) portal() portalRight {
+	if to.kind == convoy.KindSingle {
+		return portalViews
+	}
+	return noPortal
+}
+
 // publishings returns the publish routes by what follows [publishRoute].
 func publishings() map[string]*publishing {
 	one := reflect.TypeFor[envelope[eventView]]()
@@ -113,14 +121,14 @@ func (a *api) describePublish(r *registrar) {
 		to := a.publishing[suffix]
 		op := r.describe(operation{
 			id: to.id, method: http.MethodPost, path: publishRoute + suffix, tag: "Events", summary: to.summary,
-			status: http.StatusCreated, message: to.message, body: to.body, also: to.also,
+			status: http.StatusCreated, message: to.message, body: to.body, also: to.also, portal: to.portal(),
 		}, to.answer)
 		op.Parameters = []*huma.Param{{Name: "projectID", In: "path", Required: true, Description: "The project's id", Schema: &huma.Schema{Type: huma.TypeString}}}
 		if suffix == batchSuffix {
 			describeBatch(&op)
 		}
 		r.huma.OpenAPI().AddOperation(&op)
-		r.route(op.Method, op.Path, managesProject)
+		r.route(op.Method, op.Path, managesProject, to.portal())
 		to.route = a.routes[op.Method+" "+op.Path]
 		to.route.publishes = true
 		a.mux.HandleFunc(op.Method+" "+op.Path, func(w http.ResponseWriter, req *http.Request) {
@@ -187,6 +195,9 @@ func (a *api) accept(x *exchange, r *http.Request, urlProject string, kind convo
 	e, err := a.eventOf(ctx, project, &p)
 	if err != nil {
 		return nil, err
+	}
+	if !x.caller.ownsAll(project, e.Endpoints) {
+		return nil, errNotOwned
 	}
 	x.noteType(project, e)
 	if err := a.Publisher.Publish(ctx, e); err != nil {

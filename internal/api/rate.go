@@ -91,6 +91,11 @@ func (a *api) takeCaller(ctx context.Context, c *caller) error {
 	if err := a.KeyRate.take(ctx, string(c.key)); err != nil {
 		return err
 	}
+	if c.link != nil {
+		if err := a.KeyRate.take(ctx, string(c.link.ID)); err != nil {
+			return err
+		}
+	}
 	return a.APIRate.take(ctx, 1)
 }
 

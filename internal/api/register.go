@@ -28,6 +28,8 @@ type operation struct {
 	summary string
 	// access is what callers need.
 	access access
+	// portal is what it lets the holder of a portal link do.
+	portal portalRight
 	// status of success; message is what the envelope then says.
 	status  int
 	message string
@@ -121,7 +123,7 @@ func handle[I, T any](r *registrar, op operation, fn func(ctx context.Context, i
 		if err := r.api.enter(ctx, exchangeOf(ctx), op.access, in); err != nil {
 			return r.api.refusal(ctx, err), nil
 		}
-		data, err := fn(ctx, in)
+		data, err := fn(exchangeOf(ctx).scoped(ctx), in)
 		if err != nil {
 			return r.api.refusal(ctx, err), nil
 		}
@@ -148,11 +150,11 @@ func handle[I, T any](r *registrar, op operation, fn func(ctx context.Context, i
 	described.RequestBody = nil
 	huma.Register(r.huma, described, serve)
 	documented(r.huma.OpenAPI().Paths[op.path])[op.method].RequestBody = content
-	r.route(op.method, op.path, op.access)
+	r.route(op.method, op.path, op.access, op.portal)
 	if op.alias != "" {
 		described.OperationID, described.Method, described.Hidden = op.id+"Alias", op.alias, true
 		huma.Register(r.huma, described, serve)
-		r.route(op.alias, op.path, op.access)
+		r.route(op.alias, op.path, op.access, op.portal)
 	}
 }
 
@@ -163,9 +165,9 @@ func (r *registrar) declare(op operation, in any) {
 	}
 }
 
-func (r *registrar) route(method, path string, access access) {
+func (r *registrar) route(method, path string, access access, portal portalRight) {
 	to := r.api.newRoute(path, method)
-	to.access = access
+	to.access, to.portal = access, portal
 	r.api.routes[method+" "+path] = to
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"convoy"
 	"convoy/internal/id"
+	"convoy/internal/store"
 )
 
 // replayTimeout bounds a single replay, which goes on when its caller does not
@@ -28,7 +29,7 @@ func (a *api) replayRoutes(r *registrar) {
 		all = "/api/v1/projects/{projectID}/events"
 	)
 	handle(r, operation{
-		id: "ReplayEndpointEvent", access: managesProject, method: http.MethodPut, path: all + "/{eventID}/replay", tag: tag, summary: "Deliver an event again",
+		id: "ReplayEndpointEvent", access: managesProject, portal: portalViews, method: http.MethodPut, path: all + "/{eventID}/replay", tag: tag, summary: "Deliver an event again",
 		status: http.StatusOK, message: "Endpoint event replayed successfully",
 	}, a.replay)
 	handle(r, operation{
@@ -36,7 +37,7 @@ func (a *api) replayRoutes(r *registrar) {
 		status: http.StatusOK, message: "<n> successful, <m> failed",
 	}, a.batchReplay)
 	handle(r, operation{
-		id: "CountAffectedEvents", access: viewsProject, method: http.MethodGet, path: all + "/countbatchreplayevents", tag: tag,
+		id: "CountAffectedEvents", access: viewsProject, portal: portalViews, method: http.MethodGet, path: all + "/countbatchreplayevents", tag: tag,
 		summary: "Count the events that a batch replay would deliver again",
 		status:  http.StatusOK, message: "events count successful",
 	}, a.countReplay)
@@ -54,8 +55,11 @@ func (a *api) replay(ctx context.Context, in *eventInput) (eventView, error) {
 	if err != nil {
 		return eventView{}, refuse(err, missing)
 	}
+	if err := a.mayReplay(ctx, event); err != nil {
+		return eventView{}, err
+	}
 	now := a.now()
-	rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), replayTimeout)
+	rctx, cancel := context.WithTimeout(store.Whole(context.WithoutCancel(ctx)), replayTimeout)
 	defer cancel()
 	if _, _, err := a.Replayer.Replay(rctx, []*convoy.Event{e}, id.New(now), now); err != nil {
 		return eventView{}, err

@@ -18,17 +18,17 @@ func (a *api) retryRoutes(r *registrar) {
 		all = "/api/v1/projects/{projectID}/eventdeliveries"
 	)
 	handle(r, operation{
-		id: "BatchRetryEventDelivery", access: managesProject, method: http.MethodPost, path: all + "/batchretry", alias: http.MethodPut, tag: tag,
+		id: "BatchRetryEventDelivery", access: managesProject, portal: portalViews, method: http.MethodPost, path: all + "/batchretry", alias: http.MethodPut, tag: tag,
 		summary: "Send many failed event deliveries again",
 		status:  http.StatusOK, message: "Batch retry processing",
 	}, a.batchRetry)
 	handle(r, operation{
-		id: "CountBatchRetryEventDeliveries", access: viewsProject, method: http.MethodGet, path: all + "/countbatchretryevents", tag: tag,
+		id: "CountBatchRetryEventDeliveries", access: viewsProject, portal: portalViews, method: http.MethodGet, path: all + "/countbatchretryevents", tag: tag,
 		summary: "Count the event deliveries that a batch retry would send again",
 		status:  http.StatusOK, message: "event deliveries count successful",
 	}, a.countRetry)
 	handle(r, operation{
-		id: "ForceResendEventDeliveries", access: managesProject, method: http.MethodPost, path: all + "/forceresend", tag: tag,
+		id: "ForceResendEventDeliveries", access: managesProject, portal: portalViews, method: http.MethodPost, path: all + "/forceresend", tag: tag,
 		summary: "Send successful event deliveries again",
 		status:  http.StatusOK, message: "<n> successful, <m> failed",
 	}, a.forceResend)

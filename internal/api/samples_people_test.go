@@ -164,6 +164,9 @@ var peopleSamples = map[string]func(w *world) specimen{
 		return specimen{path: map[string]string{"projectID": w.newProject(w.name("project"))}, bodies: []string{`{"overlap_seconds":3600}`}}
 	},
 
+	"GetOwnPortalLink":       func(w *world) specimen { return specimen{key: w.portalLink("ada", nil).Token} },
+	"GetPortalConfiguration": func(w *world) specimen { return specimen{key: w.portalLink("ada", nil).Token} },
+
 	"GetProjectStats": sent(),
 	"GetDashboardSummary": func(*world) specimen {
 		return specimen{query: "startDate=2026-07-01T00:00:00&endDate=2026-08-31T23:59:59&type=monthly"}
@@ -266,4 +269,20 @@ func codeOf(t testing.TB, secret string, at time.Time) string {
 		t.Fatal(err)
 	}
 	return code
+}
+
+// portalLink makes a link of an owner.
+func (f *fixture) portalLink(owner string, change func(*convoy.PortalLink)) *convoy.PortalLink {
+	f.t.Helper()
+	l := &convoy.PortalLink{
+		ID: convoy.PortalLinkID(id.New(f.now)), ProjectID: f.project.ID, Name: "portal of " + owner, OwnerID: owner, Auth: convoy.PortalStatic,
+		CanManage: true, Token: auth.NewPortalToken(), CreatedAt: f.now, UpdatedAt: f.now,
+	}
+	if change != nil {
+		change(l)
+	}
+	if err := f.store.CreatePortalLink(f.t.Context(), l); err != nil {
+		f.t.Fatal(err)
+	}
+	return l
 }

@@ -54,6 +54,8 @@ type exchange struct {
 	// in the organisation that it acts on.
 	entered *catalog.Project
 	role    convoy.Role
+	// manages says that the caller may change the project.
+	manages bool
 	version apiVersion
 	// deprecated and mismatched say that an event was published of a type that is
 	// deprecated, or with data that its schema does not allow.
@@ -115,6 +117,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			a.ui(x, r, p)
 			return
 		}
+		if strings.HasPrefix(p, portalPrefix) {
+			a.portal(x, r, p)
+			return
+		}
 		a.fail(x, r, errNoRoute)
 		return
 	}
@@ -122,6 +128,12 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.fail(x, r, err)
 		return
 	}
+	a.serve(x, r, p)
+}
+
+// serve serves what is below [apiPrefix] to a caller who is known; p is the clean
+// path.
+func (a *api) serve(x *exchange, r *http.Request, p string) {
 	if r.Method == http.MethodPost && r.URL.RawPath == "" {
 		if project, suffix, ok := publishPath(p); ok {
 			if to := a.publishing[suffix]; to != nil {

@@ -102,7 +102,7 @@ func viewContents(filters []convoy.Filter, created bool) filterContents {
 
 // viewSubscription shows s with its endpoint and source; p is nil in the answer
 // to a create, which has neither.
-func viewSubscription(s *convoy.Subscription, p *catalog.Project) subscriptionView {
+func viewSubscription(ctx context.Context, s *convoy.Subscription, p *catalog.Project) subscriptionView {
 	v := subscriptionView{
 		UID: s.ID, Name: s.Name, Type: "api", ProjectID: s.ProjectID, FilterConfig: filterConfigView{EventTypes: s.EventTypes(), Filter: viewContents(s.Filters, p == nil)},
 		Mode: s.Mode, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, DeletedAt: nullTime(s.DeletedAt),
@@ -122,7 +122,7 @@ func viewSubscription(s *convoy.Subscription, p *catalog.Project) subscriptionVi
 	if p == nil {
 		return v
 	}
-	if src, ok := p.Source(s.SourceID); ok {
+	if src, ok := p.Source(s.SourceID); ok && linkOf(ctx) == nil { // an owner must not learn where to post
 		v.SourceMetadata = &subscribedSource{
 			UID: src.ID, ProjectID: src.ProjectID, MaskID: src.MaskID, Name: src.Name, Type: src.Type, Provider: src.Provider, Disabled: src.Disabled,
 		}
@@ -144,31 +144,31 @@ func (a *api) subscriptionRoutes(r *registrar) {
 		one = all + "/{subscriptionID}"
 	)
 	handle(r, operation{
-		id: "CreateSubscription", access: managesProject, method: http.MethodPost, path: all, tag: tag, summary: "Create a subscription",
+		id: "CreateSubscription", access: managesProject, portal: portalViews, method: http.MethodPost, path: all, tag: tag, summary: "Create a subscription",
 		status: http.StatusCreated, message: "Subscription created successfully",
 	}, a.createSubscription)
 	handle(r, operation{
-		id: "TestSubscriptionFilter", access: viewsProject, method: http.MethodPost, path: all + "/test_filter", tag: tag, summary: "Try a filter out",
+		id: "TestSubscriptionFilter", access: viewsProject, portal: portalViews, method: http.MethodPost, path: all + "/test_filter", tag: tag, summary: "Try a filter out",
 		status: http.StatusOK, message: "Filter validated successfully",
 	}, a.testSubscriptionFilter)
 	handle(r, operation{
-		id: "GetSubscriptions", access: viewsProject, method: http.MethodGet, path: all, tag: tag, summary: "List subscriptions",
+		id: "GetSubscriptions", access: viewsProject, portal: portalViews, method: http.MethodGet, path: all, tag: tag, summary: "List subscriptions",
 		status: http.StatusOK, message: "Subscriptions fetched successfully",
 	}, a.subscriptions)
 	handle(r, operation{
-		id: "GetSubscription", access: viewsProject, method: http.MethodGet, path: one, tag: tag, summary: "Get a subscription",
+		id: "GetSubscription", access: viewsProject, portal: portalViews, method: http.MethodGet, path: one, tag: tag, summary: "Get a subscription",
 		status: http.StatusOK, message: "Subscription fetched successfully",
 	}, a.subscription)
 	handle(r, operation{
-		id: "UpdateSubscription", access: managesProject, method: http.MethodPut, path: one, tag: tag, summary: "Update a subscription",
+		id: "UpdateSubscription", access: managesProject, portal: portalViews, method: http.MethodPut, path: one, tag: tag, summary: "Update a subscription",
 		status: http.StatusAccepted, message: "Subscription updated successfully",
 	}, a.updateSubscription)
 	handle(r, operation{
-		id: "DeleteSubscription", access: managesProject, method: http.MethodDelete, path: one, tag: tag, summary: "Delete a subscription",
+		id: "DeleteSubscription", access: managesProject, portal: portalViews, method: http.MethodDelete, path: one, tag: tag, summary: "Delete a subscription",
 		status: http.StatusOK, message: "Subscription deleted successfully",
 	}, a.deleteSubscription)
 	handle(r, operation{
-		id: "ToggleSubscriptionStatus", access: managesProject, method: http.MethodPut, path: one + "/toggle_status", tag: tag,
+		id: "ToggleSubscriptionStatus", access: managesProject, portal: portalViews, method: http.MethodPut, path: one + "/toggle_status", tag: tag,
 		summary: "Does nothing; subscriptions have no status",
 		status:  http.StatusAccepted, message: "Subscription status updated successfully",
 	}, a.toggleSubscription)
@@ -225,7 +225,7 @@ func (a *api) createSubscription(ctx context.Context, in *createSubscriptionInpu
 		return none, refuse(err, missing)
 	}
 	a.changed(ctx, p.ID)
-	return viewSubscription(s, nil), nil
+	return viewSubscription(ctx, s, nil), nil
 }
 
 // shared reports whether an endpoint may have several subscriptions. In an
@@ -256,7 +256,7 @@ func (a *api) subscriptions(ctx context.Context, in *subscriptionsInput) (paged[
 	if err != nil {
 		return none, err
 	}
-	return pageOf(list, page.PerPage, func(s *convoy.Subscription) subscriptionView { return viewSubscription(s, p) }), nil
+	return pageOf(list, page.PerPage, func(s *convoy.Subscription) subscriptionView { return viewSubscription(ctx, s, p) }), nil
 }
 
 // SubscriptionPath is the path of one subscription.
@@ -285,7 +285,7 @@ func (a *api) subscription(ctx context.Context, in *SubscriptionPath) (subscript
 	if err != nil {
 		return subscriptionView{}, err
 	}
-	return viewSubscription(s, p), nil
+	return viewSubscription(ctx, s, p), nil
 }
 
 type updateSubscriptionInput struct {
@@ -341,7 +341,7 @@ func (a *api) updateSubscription(ctx context.Context, in *updateSubscriptionInpu
 	if p, err = a.Catalog.Project(ctx, s.ProjectID); err != nil {
 		return none, refuse(err, "project not found")
 	}
-	return viewSubscription(s, p), nil
+	return viewSubscription(ctx, s, p), nil
 }
 
 func (a *api) deleteSubscription(ctx context.Context, in *SubscriptionPath) (none, error) {

@@ -290,7 +290,7 @@ func (p *process) handler(cfg intake.Config, persister *intake.Persister) (http.
 		return nil, err
 	}
 	h, err := api.New(api.Config{
-		SignIn: desk, TrustedProxies: p.Config.Server.HTTP.TrustedProxies,
+		SignIn: desk, PortalDisabled: !p.Config.Auth.Portal.Enabled, TrustedProxies: p.Config.Server.HTTP.TrustedProxies,
 		IngestRate: p.rate("instance-ingest", p.Config.IngestRate), APIRate: p.rate("http-api", p.Config.APIRate),
 		KeyRate: p.callerRate("http-key", p.Config.KeyRate), UserRate: p.callerRate("http-user", p.Config.UserRate), AddressRate: p.callerRate("http-address", p.Config.AddressRate),
 		Store: p.engines.store, Catalog: p.catalog, Publisher: p.publisher(cfg, persister), Guard: p.guard,

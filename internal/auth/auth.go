@@ -56,6 +56,12 @@ const portalTokenLength = 24
 // NewPortalToken returns the token of a portal link: 24 alphanumerics.
 func NewPortalToken() string { return text(alphanumeric, portalTokenLength) }
 
+// IsPortalKey reports whether token has the form of [NewPortalKey].
+func IsPortalKey(token string) bool { return isToken(token, portalPrefix) }
+
+// IsPortalToken reports whether token has the form of [NewPortalToken].
+func IsPortalToken(token string) bool { return len(token) == portalTokenLength && alphanumerical(token) }
+
 // IsKey reports whether a bearer token has the form of an API key, so that one
 // that has not need not be looked up.
 func IsKey(token string) bool { return isToken(token, keyPrefix) }

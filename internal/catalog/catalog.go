@@ -52,6 +52,8 @@ type source interface {
 	SourceByMask(ctx context.Context, mask string) (*convoy.Source, error)
 	KeyByHash(ctx context.Context, hash [32]byte) (*convoy.APIKey, error)
 	NoteKeysUsed(ctx context.Context, used map[convoy.KeyID]time.Time) error
+	PortalLinkByToken(ctx context.Context, token string) (*convoy.PortalLink, error)
+	PortalLinkByKey(ctx context.Context, hash [32]byte, now time.Time) (*convoy.PortalLink, error)
 	AccessByHash(ctx context.Context, hash [32]byte) (*store.Access, error)
 	Membership(ctx context.Context, user convoy.UserID, organisation convoy.OrganisationID) (*convoy.Membership, error)
 }
@@ -201,7 +203,8 @@ func (c *Catalog) load(ctx context.Context, project convoy.ProjectID, e *entry) 
 	changes, before, whole := e.changes, e.view, c.now().Sub(e.whole) > wholeAfter
 	e.mu.RUnlock()
 	// The load serves everybody who waits, so one caller's end does not end it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+	// It is the gateway's own, too: a caller's scope is not that of the project.
+	ctx, cancel := context.WithTimeout(store.Whole(context.WithoutCancel(ctx)), loadTimeout)
 	defer cancel()
 	view, whole, err := c.refresh(ctx, project, before, whole)
 	if err != nil {

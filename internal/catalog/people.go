@@ -16,7 +16,7 @@ const (
 	peopleTTL = 750 * time.Millisecond
 	// maxRecent bounds the memory of one [recent].
 	maxRecent = 16384
-	// topicPeople says that sessions or memberships have changed.
+	// topicPeople says that sessions, memberships or portal links have changed.
 	topicPeople = "people"
 )
 
@@ -24,6 +24,7 @@ const (
 type people struct {
 	sessions    recent[[sha256.Size]byte, *store.Access]
 	memberships recent[membership, *convoy.Membership]
+	links       recent[[sha256.Size]byte, *convoy.PortalLink]
 }
 
 type membership struct {
@@ -34,6 +35,7 @@ type membership struct {
 func (p *people) forget() {
 	p.sessions.forget()
 	p.memberships.forget()
+	p.links.forget()
 }
 
 // Session returns whom an access token speaks for now, or a convoy.NotFound error.
@@ -66,7 +68,26 @@ func (c *Catalog) Membership(ctx context.Context, user convoy.UserID, organisati
 	return m, nil
 }
 
-// PeopleChanged says that a session has ended, or a membership has been written.
+// PortalLink returns the link that a static token opens now, or with byKey a key
+// that was made of a link, or a convoy.NotFound error.
+func (c *Catalog) PortalLink(ctx context.Context, token string, byKey bool) (*convoy.PortalLink, error) {
+	hash := sha256.Sum256([]byte(token))
+	l, err := c.people.links.get(c.now(), hash, func() (*convoy.PortalLink, error) {
+		ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+		defer cancel()
+		if byKey {
+			return c.src.PortalLinkByKey(ctx, hash, c.now())
+		}
+		return c.src.PortalLinkByToken(ctx, token)
+	})
+	if err != nil {
+		return nil, unknown(err, "credentials cannot be checked now")
+	}
+	return l, nil
+}
+
+// PeopleChanged says that a session has ended, or a membership or a portal link has
+// been written.
 func (c *Catalog) PeopleChanged(ctx context.Context) error {
 	c.people.forget()
 	return c.bus.Publish(ctx, topicPeople, c.self)

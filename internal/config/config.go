@@ -216,8 +216,14 @@ type SMTP struct {
 
 // Auth is how people sign in.
 type Auth struct {
-	SignUp bool `json:"is_signup_enabled" env:"CONVOY_SIGNUP_ENABLED" default:"false" doc:"Let anybody make an account, with an organisation of its own"`
-	JWT    JWT  `json:"jwt" doc:"Tokens of sessions. They are random and kept as hashes, so they need no secrets; the names are older"`
+	SignUp bool        `json:"is_signup_enabled" env:"CONVOY_SIGNUP_ENABLED" default:"false" doc:"Let anybody make an account, with an organisation of its own"`
+	Portal PortalRealm `json:"portal" doc:"Portal links"`
+	JWT    JWT         `json:"jwt" doc:"Tokens of sessions. They are random and kept as hashes, so they need no secrets; the names are older"`
+}
+
+// PortalRealm is whether portal links open anything.
+type PortalRealm struct {
+	Enabled bool `json:"enabled" env:"CONVOY_PORTAL_REALM_ENABLED" default:"true" doc:"Let those in who hold a portal link"`
 }
 
 // JWT is how long the tokens of sessions live.

@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -49,6 +50,14 @@ func (*large) NotedEventTypes(context.Context, convoy.ProjectID, ...convoy.Event
 
 func (*large) SourceByMask(context.Context, string) (*convoy.Source, error) {
 	return nil, convoy.E(convoy.NotFound, "no sources")
+}
+
+func (*large) PortalLinkByToken(context.Context, string) (*convoy.PortalLink, error) {
+	return nil, errors.ErrUnsupported
+}
+
+func (*large) PortalLinkByKey(context.Context, [32]byte, time.Time) (*convoy.PortalLink, error) {
+	return nil, errors.ErrUnsupported
 }
 
 func (*large) NoteKeysUsed(context.Context, map[convoy.KeyID]time.Time) error { return nil }

@@ -183,10 +183,17 @@ func (s *Store) KeepPortalKeys(ctx context.Context, keys []convoy.PortalKey, now
 	return nil
 }
 
+// PortalLinkByToken returns the link that a static token opens.
+func (s *Store) PortalLinkByToken(ctx context.Context, token string) (*convoy.PortalLink, error) {
+	l, err := scanPortalLink(s.db.QueryRow(ctx, `SELECT `+portalLinkCols+` FROM portal_links l
+		WHERE l.token = $1 AND l.auth = 'static_token' AND l.deleted_at = 0`, token))
+	return l, found(err, portalLinkMissing)
+}
+
 // PortalLinkByKey returns the link that a key's hash opens at a time.
 func (s *Store) PortalLinkByKey(ctx context.Context, hash [32]byte, now time.Time) (*convoy.PortalLink, error) {
 	l, err := scanPortalLink(s.db.QueryRow(ctx, `SELECT `+portalLinkCols+` FROM portal_links l JOIN portal_keys k ON k.link_id = l.id
-		WHERE k.hash = $1 AND k.expires_at > $2 AND l.deleted_at = 0`, hash[:], micros(now)))
+		WHERE k.hash = $1 AND k.expires_at > $2 AND l.auth = 'refresh_token' AND l.deleted_at = 0`, hash[:], micros(now)))
 	return l, found(err, portalLinkMissing)
 }
 

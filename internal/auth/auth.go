@@ -68,9 +68,9 @@ func IsKey(token string) bool { return isToken(token, keyPrefix) }
 
 // isToken is for all prefixes, which have one length.
 func isToken(token, prefix string) bool {
-	const dot = len(keyPrefix) + maskLength
-	return len(token) == dot+1+tokenLength && token[:len(keyPrefix)] == prefix && token[dot] == '.' &&
-		alphanumerical(token[len(keyPrefix):dot]) && alphanumerical(token[dot+1:])
+	dot := len(prefix) + maskLength
+	return len(token) == dot+1+tokenLength && token[:len(prefix)] == prefix && token[dot] == '.' &&
+		alphanumerical(token[len(prefix):dot]) && alphanumerical(token[dot+1:])
 }
 
 func alphanumerical(s string) bool {

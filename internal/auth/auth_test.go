@@ -118,3 +118,22 @@ func TestSessionTokens(t *testing.T) {
 		t.Errorf("seed %q", s)
 	}
 }
+
+func TestIsPortal(t *testing.T) {
+	t.Parallel()
+	key, token := NewPortalKey(), NewPortalToken()
+	if !IsPortalKey(key) || !IsPortalToken(token) {
+		t.Errorf("%q and %q are not recognised", key, token)
+	}
+	api, _ := NewKey(time.Now())
+	for _, other := range []string{"", "PRT.", key[:len(key)-1], key + "a", api, token} {
+		if IsPortalKey(other) {
+			t.Errorf("%q passes for a portal key", other)
+		}
+	}
+	for _, other := range []string{"", token[1:], token + "a", token[1:] + ".", key} {
+		if IsPortalToken(other) {
+			t.Errorf("%q passes for a portal token", other)
+		}
+	}
+}

@@ -20,6 +20,8 @@ type event struct {
 	Package string
 	Test    string // "" for what belongs to the package
 	Output  string
+	// Key and Value are an attribute of the test.
+	Key, Value string
 }
 
 // tally follows a test run, prints what a reader wants to see of it and counts the tests.
@@ -89,6 +91,8 @@ func (t *tally) testEvent(p *progress, e event) {
 		p.output[e.Test] = &strings.Builder{}
 	case "output":
 		p.add(e.Test, e.Output)
+	case "attr":
+		fmt.Fprintf(t.out, "%s: %s %s\n", name, e.Value, e.Key)
 	case "pass":
 		t.passed++
 		delete(p.output, e.Test)

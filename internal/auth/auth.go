@@ -60,7 +60,9 @@ func NewPortalToken() string { return text(alphanumeric, portalTokenLength) }
 func IsPortalKey(token string) bool { return isToken(token, portalPrefix) }
 
 // IsPortalToken reports whether token has the form of [NewPortalToken].
-func IsPortalToken(token string) bool { return len(token) == portalTokenLength && alphanumerical(token) }
+func IsPortalToken(token string) bool {
+	return len(token) == portalTokenLength && alphanumerical(token)
+}
 
 // IsKey reports whether a bearer token has the form of an API key, so that one
 // that has not need not be looked up.

@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{
 		Host: "localhost:5005", Env: "oss", APIVersion: "2025-11-24", MaxResponseSize: 50,
-		MaxRetry: 7200 * time.Second, ConsumerPoolSize: 512, APIRate: 1000, DataDir: "./convoy-data",
+		MaxRetry: 7200 * time.Second, ConsumerPoolSize: 512, APIRate: 1000, KeyRate: 500, UserRate: 200, AddressRate: 50, DataDir: "./convoy-data",
 		Logger: Logger{Level: "info"},
 		Server: Server{HTTP: HTTP{
 			Port: 5005, AgentPort: 5008, WorkerPort: 5006, SchedulerPort: 5007,
@@ -74,7 +74,7 @@ func TestDefaults(t *testing.T) {
 		},
 		SMTP:       SMTP{Port: 587},
 		Scheduler:  Scheduler{SweepInterval: time.Second, PartitionsAhead: 7},
-		Auth:       Auth{JWT: JWT{Expiry: 30 * time.Minute, RefreshExpiry: 24 * time.Hour}},
+		Auth:       Auth{Portal: PortalRealm{Enabled: true}, JWT: JWT{Expiry: 30 * time.Minute, RefreshExpiry: 24 * time.Hour}},
 		Batch:      Batch{Rate: 1000},
 		Encryption: Encryption{Mode: EncryptionSealed},
 		Metrics:    Metrics{Enabled: true},

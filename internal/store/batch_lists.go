@@ -12,7 +12,7 @@ import (
 // matter. It reads each of them, so callers bound its time.
 func (s *Store) CountEvents(ctx context.Context, f EventFilter) (n int, err error) {
 	own, ctx := within(ctx)
-	some := false
+	var some bool
 	if f.Endpoints, some, err = own.among(ctx, s.db.Replica(), f.Endpoints); err != nil || !some {
 		return 0, err
 	}

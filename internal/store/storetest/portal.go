@@ -61,6 +61,13 @@ func portalLinks(t *testing.T, f *Fixture) {
 	l.Endpoints = []convoy.EndpointID{}
 	same(t, got, l)
 
+	opened, err := f.S.PortalLinkByToken(ctx, l.Token)
+	ok(t, err)
+	same(t, opened, l)
+	l.Auth = convoy.PortalRefresh
+	ok(t, f.S.UpdatePortalLink(ctx, l))
+	_, err = f.S.PortalLinkByToken(ctx, l.Token)
+	refused(t, err, convoy.NotFound, "portal link not found")
 	keys := []convoy.PortalKey{
 		{Hash: [32]byte{1}, LinkID: l.ID, ExpiresAt: f.Now.Add(time.Hour)},
 		{Hash: [32]byte{2}, LinkID: l.ID, ExpiresAt: f.Now},

@@ -49,19 +49,20 @@ func scopes(t *testing.T, f *Fixture) {
 	f.Append(t, []*convoy.Event{both}, f.Delivery(both, ada.endpoint.ID), f.Delivery(both, ben.endpoint.ID))
 
 	ctx := store.OwnedBy(t.Context(), p.ID, "ada")
-	reads(t, f, ctx, ada, true)
+	reads(ctx, t, f, ada, true)
 	for _, h := range []holding{ben, nobody, far} {
-		reads(t, f, ctx, h, false)
-		writes(t, f, ctx, h)
+		reads(ctx, t, f, h, false)
+		writes(ctx, t, f, h)
+		untouched(t, f, h)
 	}
-	reads(t, f, store.OwnedBy(t.Context(), p.ID, ""), nobody, false)
-	reads(t, f, store.Whole(ctx), ben, true)
+	reads(store.OwnedBy(t.Context(), p.ID, ""), t, f, nobody, false)
+	reads(store.Whole(ctx), t, f, ben, true)
 	got, err := f.S.Event(ctx, p.ID, both.ID)
 	ok(t, err)
 	same(t, got.Endpoints, []convoy.EndpointID{ada.endpoint.ID})
-	lists(t, f, ctx, p.ID, ada, both.ID)
-	lists(t, f, store.OwnedBy(t.Context(), p.ID, ""), p.ID, holding{}, "")
-	ownChanges(t, f, ctx, p.ID, ada, ben)
+	lists(ctx, t, f, p.ID, ada, both.ID)
+	lists(store.OwnedBy(t.Context(), p.ID, ""), t, f, p.ID, holding{}, "")
+	ownChanges(ctx, t, f, p.ID, ada, ben)
 
 	// What does not know scopes fails.
 	_, err = f.S.Project(ctx, p.ID)
@@ -75,7 +76,7 @@ func scopes(t *testing.T, f *Fixture) {
 }
 
 // reads gets everything of a holding by its id.
-func reads(t *testing.T, f *Fixture, ctx context.Context, h holding, want bool) {
+func reads(ctx context.Context, t *testing.T, f *Fixture, h holding, want bool) {
 	t.Helper()
 	p := h.endpoint.ProjectID
 	results := map[string]error{}
@@ -99,7 +100,7 @@ func reads(t *testing.T, f *Fixture, ctx context.Context, h holding, want bool) 
 }
 
 // writes changes nothing of somebody else's.
-func writes(t *testing.T, f *Fixture, ctx context.Context, h holding) {
+func writes(ctx context.Context, t *testing.T, f *Fixture, h holding) {
 	t.Helper()
 	p, mine := h.endpoint.ProjectID, *h.endpoint
 	mine.OwnerID, mine.Name = "ada", "taken"
@@ -124,14 +125,19 @@ func writes(t *testing.T, f *Fixture, ctx context.Context, h holding) {
 	n, _, err := f.S.ForceResend(ctx, p, []convoy.DeliveryID{h.delivery.ID}, f.Now)
 	ok(t, err)
 	same(t, n, 0)
-	got, err := f.S.Endpoint(t.Context(), p, h.endpoint.ID)
+}
+
+// untouched checks that nothing of a holding has changed.
+func untouched(t *testing.T, f *Fixture, h holding) {
+	t.Helper()
+	got, err := f.S.Endpoint(t.Context(), h.endpoint.ProjectID, h.endpoint.ID)
 	ok(t, err)
 	same(t, got, h.endpoint)
 	same(t, f.delivery(t, h.delivery).Status, convoy.DeliveryFailure)
 }
 
 // lists has in every list what belongs to the owner.
-func lists(t *testing.T, f *Fixture, ctx context.Context, p convoy.ProjectID, h holding, shared convoy.EventID) {
+func lists(ctx context.Context, t *testing.T, f *Fixture, p convoy.ProjectID, h holding, shared convoy.EventID) {
 	t.Helper()
 	page := store.Page{PerPage: 100}
 	events, err := f.S.Events(ctx, store.EventFilter{Project: p, Page: page})
@@ -165,7 +171,7 @@ func lists(t *testing.T, f *Fixture, ctx context.Context, p convoy.ProjectID, h 
 }
 
 // ownChanges are those that an owner may make.
-func ownChanges(t *testing.T, f *Fixture, ctx context.Context, p convoy.ProjectID, h, other holding) {
+func ownChanges(ctx context.Context, t *testing.T, f *Fixture, p convoy.ProjectID, h, other holding) {
 	t.Helper()
 	_, err := f.S.ChangeSubscription(ctx, store.SubscriptionChange{
 		Project: p, Subscription: h.subscription.ID, Shared: true, Edit: func(s *convoy.Subscription) error { s.EndpointID = other.endpoint.ID; return nil },
@@ -176,7 +182,7 @@ func ownChanges(t *testing.T, f *Fixture, ctx context.Context, p convoy.ProjectI
 	refused(t, f.S.UpdateEndpoint(ctx, &given), convoy.NotFound, "endpoint not found")
 	j := f.batch(p, convoy.BatchRetry, convoy.BatchFilter{})
 	ok(t, f.S.CreateBatchJob(ctx, j))
-	same(t, f.job(t, j).Filter.Endpoints, []convoy.EndpointID{h.endpoint.ID})
+	same(t, j.Filter.Endpoints, []convoy.EndpointID{h.endpoint.ID})
 	active, err := f.S.ActiveBatchRetry(ctx, p)
 	ok(t, err)
 	same(t, active, true)

@@ -27,6 +27,8 @@ type topology struct {
 	// pooler puts PgBouncer in front of PostgreSQL.
 	pooler                      bool
 	servers, agents, schedulers int
+	// env are settings besides.
+	env []string
 }
 
 // cluster is an instance of several processes with servers of its own, which a
@@ -56,6 +58,7 @@ func environment(t testing.TB) []string {
 func startCluster(t testing.TB, top topology) *cluster {
 	t.Helper()
 	c := &cluster{t: t, env: append(environment(t), "CONVOY_ENCRYPTION_KEY="+seal.NewKey().Reveal())}
+	c.env = append(c.env, top.env...)
 	c.startPostgres(top.pooler)
 	if top.redis {
 		c.startRedis(top.durable)

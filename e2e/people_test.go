@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"convoy/internal/testenv"
 )
 
 // TestPeople has people invited, signed in and shut out, over HTTP and with an SMTP
@@ -23,10 +25,10 @@ func TestPeople(t *testing.T) {
 	t.Run("standalone", func(t *testing.T) {
 		t.Parallel()
 		letters, dir := make(letters, 16), filepath.Join(t.TempDir(), "data")
-		env := append(append(environment(t), letters.serve(t)...), "CONVOY_SIGNUP_ENABLED=true")
-		p := newProcess(t, "standalone", env, "standalone", "--data-dir", dir)
+		env, provider := peopleSettings(t, letters)
+		p := newProcess(t, "standalone", append(environment(t), env...), "standalone", "--data-dir", dir)
 		p.start()
-		people(t, letters, client{p.url(), credentials(t, dir)})
+		people(t, letters, provider, client{p.url(), credentials(t, dir)})
 	})
 	for name, top := range map[string]topology{
 		"redis":          {redis: true, intake: "queued", servers: 2, agents: 1, schedulers: 1},
@@ -36,11 +38,20 @@ func TestPeople(t *testing.T) {
 			t.Parallel()
 			long(t)
 			letters := make(letters, 16)
-			top.env = append(letters.serve(t), "CONVOY_SIGNUP_ENABLED=true")
+			env, provider := peopleSettings(t, letters)
+			top.env = env
 			c := startCluster(t, top)
-			people(t, letters, c.client(c.servers[0]), c.client(c.servers[1]))
+			people(t, letters, provider, c.client(c.servers[0]), c.client(c.servers[1]))
 		})
 	}
+}
+
+// peopleSettings are for mail, signing up and a provider of OpenID Connect.
+func peopleSettings(t *testing.T, letters letters) (env []string, provider *testenv.IdentityProvider) {
+	t.Helper()
+	provider = testenv.NewIdentityProvider(t, time.Now)
+	return append(letters.serve(t), "CONVOY_SIGNUP_ENABLED=true", "CONVOY_OIDC_ISSUER="+provider.URL, "CONVOY_OIDC_CLIENT_ID="+testenv.ClientID,
+		"CONVOY_OIDC_CLIENT_SECRET="+testenv.ClientSecret), provider
 }
 
 // visitor is somebody with a browser or a program, at one process after the other.
@@ -137,7 +148,7 @@ func (l letters) tokenFor(t *testing.T, to, title string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var body io.Reader = m.Body
+		body := m.Body
 		if m.Header.Get("Content-Transfer-Encoding") == "quoted-printable" {
 			body = quotedprintable.NewReader(body)
 		}
@@ -163,7 +174,7 @@ const (
 )
 
 // people is what happens in an instance whose processes are doors.
-func people(t *testing.T, letters letters, doors ...client) {
+func people(t *testing.T, letters letters, provider *testenv.IdentityProvider, doors ...client) {
 	t.Helper()
 	admin := &visitor{t: t, doors: doors}
 	admin.token = admin.signIn(doors[0].AdminEmail, doors[0].AdminPassword).Token.Access
@@ -176,6 +187,7 @@ func people(t *testing.T, letters letters, doors ...client) {
 	reset(t, letters, ben)
 	removed(t, admin, ben, organisation)
 	signedUp(t, letters, doors)
+	single(t, provider, doors)
 	browsed(t, doors[0])
 	keys(t, admin, organisation, doors)
 	linked(t, doors)
@@ -297,6 +309,48 @@ func signedUp(t *testing.T, letters letters, doors []client) {
 	cleo.must(http.MethodPost, "/ui/users/verify_email?token="+token, map[string]string{}, http.StatusOK, nil)
 	if !profile() {
 		t.Error("the address is not verified")
+	}
+}
+
+// single signs somebody in by the provider, whose address is verified on both sides,
+// and turns a stranger away.
+func single(t *testing.T, provider *testenv.IdentityProvider, doors []client) {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar, Timeout: 10 * time.Second, Transport: web.Transport}
+	by := func(email string) reply {
+		t.Helper()
+		provider.Say(map[string]any{"sub": email, "email": email})
+		var begun struct {
+			RedirectURL string `json:"redirectUrl"`
+		}
+		// Cookies are for a host, whatever the port: what one process begins another ends.
+		r, err := doors[0].send(t.Context(), browser, http.MethodGet, "/ui/auth/sso", nil)
+		if err != nil || json.Unmarshal(r.Data, &begun) != nil || r.status != http.StatusOK {
+			t.Fatalf("%v, %s", err, r.raw)
+		}
+		code, state := provider.Consent(begun.RedirectURL)
+		back, err := json.Marshal(map[string]string{"code": code, "state": state})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err = doors[len(doors)-1].send(t.Context(), browser, http.MethodPost, "/ui/auth/sso", back)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	var s signedIn
+	if r := by("cleo@example.com"); r.status != http.StatusOK || json.Unmarshal(r.Data, &s) != nil {
+		t.Fatalf("%s", r.raw)
+	}
+	cleo := &visitor{t: t, doors: doors, token: s.Token.Access}
+	cleo.must(http.MethodGet, "/ui/users/"+s.UID+"/profile", nil, http.StatusOK, nil)
+	if r := by("stranger@example.com"); r.status != http.StatusForbidden {
+		t.Errorf("a stranger: %s", r.raw)
 	}
 }
 

@@ -150,7 +150,12 @@ func (w *world) send(c *badCase) string {
 	if err != nil {
 		return err.Error()
 	}
-	req.Header.Set("Authorization", "Bearer "+c.op.credential(w))
+	if key := c.op.credential(w); key != "-" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	for name, value := range c.op.header {
+		req.Header.Set(name, value)
+	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

@@ -26,6 +26,8 @@ var chance = []struct {
 	{regexp.MustCompile(`"\w{16}"(,?\n)`), `"0123456789abcdef"$1`},
 	{regexp.MustCompile(`("secret": "|secret=)[A-Z2-7]{32}\b`), "${1}JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"},
 	{regexp.MustCompile(`"code": "\d{6}"`), `"code": "123456"`},
+	{regexp.MustCompile(`"code": "code-[A-Z2-7]{26}"`), `"code": "SplxlOBeZQQYbYS6WxSbIA"`},
+	{regexp.MustCompile(`((?:"state": "|state=|nonce=|code_challenge=))[\w-]{43}`), "${1}0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"},
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "https://auth.example.com"},
 }
 

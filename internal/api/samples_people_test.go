@@ -164,6 +164,14 @@ var peopleSamples = map[string]func(w *world) specimen{
 		return specimen{path: map[string]string{"projectID": w.newProject(w.name("project"))}, bodies: []string{`{"overlap_seconds":3600}`}}
 	},
 
+	"BeginSSO": sent(),
+	"FinishSSO": func(w *world) specimen {
+		u := w.verified(w.name("sso") + "@example.com")
+		w.provider.Say(map[string]any{"sub": u.Email, "email": u.Email})
+		finish := w.begin(w.provider)
+		return specimen{bodies: []string{finish.body}, header: finish.header, key: "-"}
+	},
+
 	"GetOwnPortalLink":       func(w *world) specimen { return specimen{key: w.portalLink("ada", nil).Token} },
 	"GetPortalConfiguration": func(w *world) specimen { return specimen{key: w.portalLink("ada", nil).Token} },
 

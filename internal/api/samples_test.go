@@ -19,6 +19,7 @@ import (
 	"convoy/internal/oauth"
 	"convoy/internal/store"
 	"convoy/internal/store/sqldb"
+	"convoy/internal/testenv"
 )
 
 // specimen is a request that an operation accepts. The project is the world's
@@ -31,6 +32,8 @@ type specimen struct {
 	bodies []string
 	// key is the credential; the world's person's unless set.
 	key string
+	// header is sent besides.
+	header map[string]string
 }
 
 // world is a fixture with something of everything, and a rival: another
@@ -40,7 +43,9 @@ type world struct {
 	rival *fixture
 	// issuer answers as an OAuth 2.0 token endpoint.
 	issuer string
-	names  int
+	// provider is one of OpenID Connect.
+	provider *testenv.IdentityProvider
+	names    int
 	// cert and key are a client certificate as JSON strings.
 	cert, certKey string
 }
@@ -62,6 +67,7 @@ func newWorld(t *testing.T, db sqldb.DB) *world {
 	}, withFunctions(t))
 	cert, key := certificate(t)
 	w.cert, w.certKey = quote(t, cert), quote(t, key)
+	w.provider = w.single(nil)
 	w.api.SignIn.Config.SignUp = true
 	w.setPassword(w.user.ID) // which ends sessions
 	w.person = w.session(w.user.ID, w.now).Access
@@ -527,7 +533,7 @@ func (c *operationCall) target(w *world, replaced map[string]string, query strin
 // valid sends the first sample.
 func (c *operationCall) valid(w *world) answer {
 	w.t.Helper()
-	return w.do(call{method: c.method, path: c.target(w, nil, c.query), body: c.firstBody(), key: c.credential(w)})
+	return w.do(call{method: c.method, path: c.target(w, nil, c.query), body: c.firstBody(), key: c.credential(w), header: c.header})
 }
 
 // credential is what the call is made with.

@@ -42,6 +42,14 @@ func (a *api) signinRoutes(r *registrar) {
 		status: http.StatusOK, message: "Token refresh successful",
 	}, a.refreshToken)
 	handle(r, operation{
+		id: "BeginSSO", access: anybody, method: http.MethodGet, path: ssoPath, tag: tagSignIn,
+		summary: "Begin to sign in by the OpenID Connect provider", status: http.StatusOK, message: "Single sign-on begun successfully",
+	}, a.beginSSO)
+	handle(r, operation{
+		id: "FinishSSO", access: anybody, method: http.MethodPost, path: ssoPath, tag: tagSignIn,
+		summary: "Sign in with what the OpenID Connect provider has sent the browser back with", status: http.StatusOK, message: "Login successful",
+	}, a.finishSSO)
+	handle(r, operation{
 		id: "Logout", access: hasSession, method: http.MethodPost, path: "/ui/auth/logout", tag: tagSignIn, summary: "Sign out",
 		status: http.StatusOK, message: "Logout successful",
 	}, a.logout)
@@ -181,11 +189,18 @@ func (a *api) logout(ctx context.Context, _ *emptyInput) (none, error) {
 
 // authConfigurationView says how one can sign in.
 type authConfigurationView struct {
-	SignUp bool `json:"is_signup_enabled"`
+	SignUp bool    `json:"is_signup_enabled"`
+	SSO    ssoView `json:"sso"`
+}
+
+type ssoView struct {
+	Enabled bool   `json:"enabled"`
+	Name    string `json:"name,omitempty" doc:"What a button may say"`
 }
 
 func (a *api) authConfiguration(context.Context, *emptyInput) (authConfigurationView, error) {
-	return authConfigurationView{SignUp: a.SignIn.Config.SignUp}, nil
+	name := a.SignIn.OIDCName()
+	return authConfigurationView{SignUp: a.SignIn.Config.SignUp, SSO: ssoView{name != "", name}}, nil
 }
 
 type forgotRequest struct {

@@ -27,12 +27,15 @@ type visit struct {
 	secure bool
 	// refresh is the refresh token among the cookies.
 	refresh string
+	// sso is the cookie of a sign-in at a provider.
+	sso string
 }
 
 func (a *api) visitOf(r *http.Request) visit {
 	v := visit{secure: a.secure(r)}
 	v.IP, v.UserAgent = short(a.address(r)), short(r.UserAgent())
 	v.refresh = cookieOf(r, refreshCookie, v.secure)
+	v.sso = cookieOf(r, ssoCookie, v.secure)
 	return v
 }
 

@@ -1,7 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"net"
+	"net/http"
 	"time"
 
 	"convoy/internal/notify"
@@ -27,6 +30,12 @@ func (p *process) desk() (*signin.Desk, error) {
 		PublicURL: p.Config.PublicURL() + p.Config.RootPath, SignUp: p.Config.Auth.SignUp,
 		Access: p.Config.Auth.JWT.Expiry, Refresh: p.Config.Auth.JWT.RefreshExpiry, Log: p.log("signin"), Now: time.Now,
 	}
+	if c := p.Config.Auth.OIDC; c.Issuer != "" {
+		cfg.OIDC = &signin.OIDC{
+			Issuer: c.Issuer, ClientID: c.ClientID, ClientSecret: c.ClientSecret, RedirectURL: cmp.Or(c.RedirectURL, cfg.PublicURL+"/sso/callback"),
+			Scopes: c.Scopes, Name: cmp.Or(c.Name, c.Issuer), SignUp: c.SignUp, Transport: toProvider(),
+		}
+	}
 	if m := p.mail(); m != nil {
 		courier := notify.NewCourier(m, p.log("mail"))
 		p.stage("mail", courier.Run)
@@ -42,6 +51,16 @@ func (p *process) desk() (*signin.Desk, error) {
 		return nil
 	})
 	return desk, nil
+}
+
+// toProvider reaches the provider that the operator has named, wherever it is: the
+// rules for endpoints are for URLs of others.
+func toProvider() http.RoundTripper {
+	const patience = 10 * time.Second
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: patience}).DialContext, TLSHandshakeTimeout: patience,
+		ResponseHeaderTimeout: patience, MaxIdleConnsPerHost: 2, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true,
+	}
 }
 
 const (

@@ -218,12 +218,24 @@ type SMTP struct {
 type Auth struct {
 	SignUp bool        `json:"is_signup_enabled" env:"CONVOY_SIGNUP_ENABLED" default:"false" doc:"Let anybody make an account, with an organisation of its own"`
 	Portal PortalRealm `json:"portal" doc:"Portal links"`
+	OIDC   OIDC        `json:"oidc" doc:"A provider of OpenID Connect by which people sign in"`
 	JWT    JWT         `json:"jwt" doc:"Tokens of sessions. They are random and kept as hashes, so they need no secrets; the names are older"`
 }
 
 // PortalRealm is whether portal links open anything.
 type PortalRealm struct {
 	Enabled bool `json:"enabled" env:"CONVOY_PORTAL_REALM_ENABLED" default:"true" doc:"Let those in who hold a portal link"`
+}
+
+// OIDC is a provider of OpenID Connect.
+type OIDC struct {
+	Issuer       string   `json:"issuer" env:"CONVOY_OIDC_ISSUER" doc:"The provider's issuer URL, exactly as it calls itself; empty: none. https, or http on this machine"`
+	ClientID     string   `json:"client_id" env:"CONVOY_OIDC_CLIENT_ID" doc:"What the provider calls this instance; needed with issuer"`
+	ClientSecret string   `json:"client_secret" env:"CONVOY_OIDC_CLIENT_SECRET" secret:"true" doc:"The secret that it has given this instance; empty for a public client"`
+	RedirectURL  string   `json:"redirect_url" env:"CONVOY_OIDC_REDIRECT_URL" doc:"The page that it sends people back to; /sso/callback at this instance's public URL unless given"`
+	Scopes       []string `json:"scopes" env:"CONVOY_OIDC_SCOPES" default:"openid,email,profile" doc:"What it is asked for"`
+	Name         string   `json:"name" env:"CONVOY_OIDC_NAME" default:"Single sign-on" doc:"What a button may say"`
+	SignUp       bool     `json:"is_signup_enabled" env:"CONVOY_OIDC_SIGNUP_ENABLED" default:"false" doc:"Make an account, with an organisation of its own, for whoever has none"`
 }
 
 // JWT is how long the tokens of sessions live.

@@ -74,7 +74,7 @@ func TestDefaults(t *testing.T) {
 		},
 		SMTP:       SMTP{Port: 587},
 		Scheduler:  Scheduler{SweepInterval: time.Second, PartitionsAhead: 7},
-		Auth:       Auth{Portal: PortalRealm{Enabled: true}, JWT: JWT{Expiry: 30 * time.Minute, RefreshExpiry: 24 * time.Hour}},
+		Auth:       Auth{Portal: PortalRealm{Enabled: true}, OIDC: OIDC{Scopes: []string{"openid", "email", "profile"}, Name: "Single sign-on"}, JWT: JWT{Expiry: 30 * time.Minute, RefreshExpiry: 24 * time.Hour}},
 		Batch:      Batch{Rate: 1000},
 		Encryption: Encryption{Mode: EncryptionSealed},
 		Metrics:    Metrics{Enabled: true},

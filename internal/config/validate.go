@@ -16,6 +16,7 @@ func (l *loader) check(c Config) {
 	l.checkNames(c)
 	l.checkServer(c.Server.HTTP)
 	l.checkSMTP(c.SMTP)
+	l.checkOIDC(c.Auth.OIDC)
 	l.checkDatabase(c.Database)
 	l.checkEncryption(c.Encryption)
 	l.checkRedis(c.Redis)
@@ -75,6 +76,26 @@ func (l *loader) checkSMTP(c SMTP) {
 	}
 	if _, err := mail.ParseAddress(c.ReplyTo); c.ReplyTo != "" && err != nil {
 		l.problem("smtp.reply-to: must be an e-mail address")
+	}
+}
+
+func (l *loader) checkOIDC(c OIDC) {
+	if c.Issuer == "" {
+		return
+	}
+	u, err := url.Parse(c.Issuer)
+	local := err == nil && (u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" || u.Hostname() == "::1")
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !local) {
+		l.wrong("auth.oidc.issuer", "an https URL without query, or an http URL of this machine", c.Issuer)
+	}
+	if c.ClientID == "" {
+		l.problem("auth.oidc.client_id: needed, since auth.oidc.issuer is set")
+	}
+	if u, err := url.Parse(c.RedirectURL); c.RedirectURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		l.wrong("auth.oidc.redirect_url", "the URL of a page", c.RedirectURL)
+	}
+	if !slices.Contains(c.Scopes, "openid") {
+		l.problem("auth.oidc.scopes: must have openid")
 	}
 }
 

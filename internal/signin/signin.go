@@ -44,6 +44,8 @@ type Config struct {
 	PublicURL string
 	// SignUp lets anybody make an account.
 	SignUp bool
+	// OIDC, if not nil, is a provider by which people sign in, too.
+	OIDC *OIDC
 	// Access and Refresh are how long tokens live.
 	Access, Refresh time.Duration
 	Log             *slog.Logger
@@ -74,6 +76,7 @@ type Desk struct {
 	Config
 	hashing  chan struct{} // holds a place for each password being hashed
 	throttle throttle
+	provider *provider // nil without one
 	// nobody is a hash that no password has, checked where there is no account.
 	nobody func() string
 	// behind holds a place for each thing that is done after an answer; pending waits
@@ -96,8 +99,15 @@ func New(cfg Config) (*Desk, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	var p *provider
+	if cfg.OIDC != nil {
+		if cfg.OIDC.Transport == nil {
+			return nil, errors.New("signin: a provider needs a transport")
+		}
+		p = newProvider(*cfg.OIDC, cfg.Now)
+	}
 	return &Desk{
-		Config: cfg, hashing: make(chan struct{}, hashers), throttle: throttle{cfg.Limiter}, behind: make(chan struct{}, maxLater),
+		Config: cfg, provider: p, hashing: make(chan struct{}, hashers), throttle: throttle{cfg.Limiter}, behind: make(chan struct{}, maxLater),
 		nobody: sync.OnceValue(func() string { return auth.HashPassword(auth.NewMailToken()) }),
 	}, nil
 }

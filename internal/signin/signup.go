@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"time"
 
 	"convoy"
 	"convoy/internal/id"
@@ -43,11 +44,14 @@ func (d *Desk) user(ctx context.Context, n Newcomer) (*convoy.User, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := d.now()
+	return newUser(n, hash, d.now()), nil
+}
+
+func newUser(n Newcomer, hash string, now time.Time) *convoy.User {
 	return &convoy.User{
 		ID: convoy.UserID(id.New(now)), FirstName: n.FirstName, LastName: n.LastName, Email: convoy.NormalEmail(n.Email), PasswordHash: hash,
 		CreatedAt: now, UpdatedAt: now,
-	}, nil
+	}
 }
 
 // Found makes an organisation that a user owns, as of the user's last change.

@@ -412,3 +412,24 @@ func peoplesKeys(t *testing.T, f *Fixture) {
 	ok(t, err)
 	same(t, list, []*convoy.APIKey{fourth})
 }
+
+// identities have a provider's person be one user for good.
+func identities(t *testing.T, f *Fixture) {
+	ctx := t.Context()
+	u, other := f.user(), f.user()
+	ok(t, f.S.CreateUser(ctx, u))
+	ok(t, f.S.CreateUser(ctx, other))
+	_, err := f.S.UserByIdentity(ctx, "https://a", "1")
+	refused(t, err, convoy.NotFound, "user not found")
+	link := store.Identity{Issuer: "https://a", Subject: "1", UserID: u.ID, Email: u.Email, CreatedAt: f.Now}
+	ok(t, f.S.LinkIdentity(ctx, link))
+	link.UserID = other.ID
+	refused(t, f.S.LinkIdentity(ctx, link), convoy.Conflict, "somebody else is this person already")
+	link.Issuer = "https://b"
+	ok(t, f.S.LinkIdentity(ctx, link))
+	for issuer, want := range map[string]*convoy.User{"https://a": u, "https://b": other} {
+		got, err := f.S.UserByIdentity(ctx, issuer, "1")
+		ok(t, err)
+		same(t, got, want)
+	}
+}

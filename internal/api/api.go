@@ -307,6 +307,7 @@ func (a *api) register(h huma.API) error {
 	a.organisationRoutes(r)
 	a.dashboardRoutes(r)
 	a.ownPortalRoutes(r)
+	a.auditRoutes(r)
 	a.memberRoutes(r)
 	a.invitationRoutes(r)
 	if len(r.undeclared) > 0 {

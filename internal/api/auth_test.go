@@ -43,6 +43,8 @@ func TestEveryRouteDeclaresAccess(t *testing.T) {
 // makes are the routes that are GETs and make something, or show what is for
 // managers.
 var makes = map[string]bool{
+	"GET /ui/organisations/{orgID}/audit-logs":                                   true,
+	"GET /ui/organisations/{orgID}/projects/{projectID}/audit-logs":              true,
 	"GET /api/v1/projects/{projectID}/portal-links/{portalLinkID}/refresh_token": true,
 	"GET /ui/organisations/{orgID}/projects/{projectID}/security/keys":           true,
 	"GET /ui/organisations/{orgID}/invites/pending":                              true,

@@ -28,6 +28,9 @@ var chance = []struct {
 	{regexp.MustCompile(`"code": "\d{6}"`), `"code": "123456"`},
 	{regexp.MustCompile(`"code": "code-[A-Z2-7]{26}"`), `"code": "SplxlOBeZQQYbYS6WxSbIA"`},
 	{regexp.MustCompile(`((?:"state": "|state=|nonce=|code_challenge=))[\w-]{43}`), "${1}0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"},
+	{regexp.MustCompile(`"created_at": "20[^"]+"`), `"created_at": "2026-08-01T10:00:00.12Z"`}, // the audit log's are the database's
+	{regexp.MustCompile(`"request_id": "[^"]+"`), `"request_id": "a-request"`},
+	{regexp.MustCompile(`"uid": "\d{20}"`), `"uid": "00000000000000000007"`},
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "https://auth.example.com"},
 }
 

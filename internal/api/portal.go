@@ -67,8 +67,10 @@ func (a *api) enterPortal(ctx context.Context, x *exchange) error {
 	return nil
 }
 
-// scoped is the context in which an operation runs for its caller.
+// scoped is the context in which an operation runs for its caller: with whom the
+// audit log names, and limited to what an owner has.
 func (x *exchange) scoped(ctx context.Context) context.Context {
+	ctx = store.As(ctx, x.actor())
 	if link := x.caller.link; link != nil && x.entered != nil {
 		return store.OwnedBy(ctx, link.ProjectID, link.OwnerID)
 	}

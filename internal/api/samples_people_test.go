@@ -164,7 +164,13 @@ var peopleSamples = map[string]func(w *world) specimen{
 		return specimen{path: map[string]string{"projectID": w.newProject(w.name("project"))}, bodies: []string{`{"overlap_seconds":3600}`}}
 	},
 
-	"BeginSSO": sent(),
+	"GetAuditLog": func(w *world) specimen {
+		w.endpointID()
+		return specimen{query: samplePage + "&action=endpoint.created"}
+	},
+	"GetProjectAuditLog": func(w *world) specimen { w.endpointID(); return specimen{query: samplePage + "&objectType=endpoint"} },
+	"GetOwnAuditLog":     func(*world) specimen { return specimen{query: samplePage} },
+	"BeginSSO":           sent(),
 	"FinishSSO": func(w *world) specimen {
 		u := w.verified(w.name("sso") + "@example.com")
 		w.provider.Say(map[string]any{"sub": u.Email, "email": u.Email})

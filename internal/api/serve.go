@@ -47,6 +47,7 @@ type exchange struct {
 	// caller is nobody outside /api and /ui. Under /ui, unknown says why; there are
 	// operations that do not mind. visit is set there too.
 	caller  caller
+	address string
 	unknown error
 	visit   visit
 	project convoy.ProjectID
@@ -219,6 +220,7 @@ func (a *api) dispatch(x *exchange, r *http.Request, p string) {
 	if asked := r.Header.Get(headerVersion); asked != "" {
 		x.version, _ = parseVersion(asked) // what is no date is the oldest
 	}
+	x.address = short(a.address(r))
 	// Mux and handlers may write to the request, which is the server's.
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	if p != r.URL.Path {

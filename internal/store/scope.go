@@ -185,7 +185,7 @@ func (g guarded) Write(ctx context.Context, fn func(sqldb.Tx) error) error {
 	if err := refuseScope(ctx); err != nil {
 		return err
 	}
-	return g.DB.Write(ctx, fn)
+	return g.DB.Write(ctx, signed(ctx, fn))
 }
 
 func (g guarded) Apply(ctx context.Context, batches ...sqldb.Bound) error {

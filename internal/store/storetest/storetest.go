@@ -104,6 +104,7 @@ var cases = map[string]func(t *testing.T, f *Fixture){
 	"DayCounts":               dayCounts,
 	"Find":                    find,
 	"Scopes":                  scopes,
+	"Audit":                   audit,
 	"Identities":              identities,
 	"Pages":                   pages,
 	"PageEdges":               pageEdges,

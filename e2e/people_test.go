@@ -11,6 +11,7 @@ import (
 	"net/mail"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -191,6 +192,7 @@ func people(t *testing.T, letters letters, provider *testenv.IdentityProvider, d
 	browsed(t, doors[0])
 	keys(t, admin, organisation, doors)
 	linked(t, doors)
+	guessed(t, doors)
 }
 
 const benAddress = "ben@example.com"
@@ -406,6 +408,27 @@ func browsed(t *testing.T, c client) {
 			t.Errorf("%s %s from %s: %d, want %d", step.method, step.path, step.from, status, step.status)
 		}
 	}
+}
+
+// guessed tries passwords at every process in turn, which count together.
+func guessed(t *testing.T, doors []client) {
+	t.Helper()
+	const allowed = 10
+	thief := &visitor{t: t, doors: doors}
+	guess := map[string]string{"username": "cleo@example.com", "password": "not her password"}
+	for i := range allowed {
+		if r := thief.ask(http.MethodPost, "/ui/auth/login", guess); r.status != http.StatusForbidden {
+			t.Fatalf("guess %d: %d %s", i, r.status, r.raw)
+		}
+	}
+	for range 2 * len(doors) {
+		r := thief.ask(http.MethodPost, "/ui/auth/login", guess)
+		if after, err := strconv.Atoi(r.header.Get("Retry-After")); r.status != http.StatusTooManyRequests || err != nil || after < 1 || after > 90 {
+			t.Errorf("one guess more: %d %v %s", r.status, r.header, r.raw)
+		}
+	}
+	// Others sign in.
+	thief.signIn(doors[0].AdminEmail, doors[0].AdminPassword)
 }
 
 // keys makes a key of the project, uses it everywhere and revokes it.

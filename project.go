@@ -45,6 +45,9 @@ type ProjectConfig struct {
 	CircuitBreaker                *CircuitBreakers `json:"circuit_breaker"`
 	// EventTypeValidation is empty in projects older than the setting.
 	EventTypeValidation EventTypeValidation `json:"event_type_validation"`
+	// PortalFrameAncestors are the origins of the pages that may show the customer
+	// portal in a frame, such as https://app.example.com; none may unless named.
+	PortalFrameAncestors []string `json:"portal_frame_ancestors"`
 }
 
 // EventTypeValidation is what becomes of an event whose data does not match the

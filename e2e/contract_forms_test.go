@@ -13,7 +13,7 @@ var contractForms = map[string]string{
 		"ratelimit":{"count":"int","duration":"int"},"strategy":{"type":"retry type","duration":"int","retry_count":"int"},
 		"signature":{"header":"text","versions":[{"uid":"id","hash":"text","encoding":"text","created_at":"time"}]},
 		"request_id_header":"text","meta_event":"@metaConfig","circuit_breaker":"@breaker",
-		"event_type_validation":"text"}`,
+		"event_type_validation":"text","portal_frame_ancestors":"strings"}`,
 	"metaConfig": `{"is_enabled":"bool","type":"string","event_type":"strings|null","url":"string","secret":"string","pub_sub":"object|null"}`,
 	"breaker": `{"sample_rate":"int","error_timeout":"int","failure_threshold":"int","success_threshold":"int",
 		"observability_window":"int","minimum_request_count":"int","consecutive_failure_threshold":"int"}`,
@@ -29,7 +29,7 @@ var contractForms = map[string]string{
 		"meta_event":{"is_enabled":false,"type":"=","event_type":"strings|null","url":"=","secret":"=","pub_sub":"object|null"},
 		"circuit_breaker":{"sample_rate":30,"error_timeout":30,"failure_threshold":70,"success_threshold":5,
 			"observability_window":5,"minimum_request_count":10,"consecutive_failure_threshold":10},
-		"event_type_validation":"=off"}`,
+		"event_type_validation":"=off","portal_frame_ancestors":[]}`,
 
 	"secret":   `{"uid":"id","value":"text","expires_at":"time|null","created_at":"time","updated_at":"time","deleted_at":"time|null"}`,
 	"endpoint": endpointForm(`"url":"text","name":"text","http_timeout":"int","rate_limit_duration":"int"`),

@@ -245,6 +245,7 @@ func New(cfg Config) (http.Handler, error) {
 		"/readyz":       a.ready,
 		"/openapi.json": a.openAPI,
 		"/docs":         a.docs,
+		"/portal":       a.portalPage,
 	} {
 		a.pages[path] = page{route: a.newRoute(path, ""), serve: serve}
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,5 +176,58 @@ func TestSensitiveHeaders(t *testing.T) {
 		if isSensitive(name) != want {
 			t.Errorf("%s is sensitive: %t", name, !want)
 		}
+	}
+}
+
+// TestPortalPage has the page say who may show it in a frame.
+func TestPortalPage(t *testing.T) {
+	t.Parallel()
+	f := setup(t, openSQLite(t))
+	static := f.portalLink("ada", nil).Token
+	frames := func(query string) string {
+		t.Helper()
+		a := f.do(call{path: "/portal" + query})
+		if a.status != 200 || a.header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(a.body, "<title>") {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		policy := a.header.Get("Content-Security-Policy")
+		if !strings.HasPrefix(policy, "default-src 'none'; script-src 'sha256-") {
+			t.Errorf("policy %q", policy)
+		}
+		_, frames, _ := strings.Cut(policy, "frame-ancestors ")
+		return frames
+	}
+	set := func(origins string) call {
+		return call{method: "PUT", path: "", body: `{"name":"p","config":{"portal_frame_ancestors":` + origins + `}}`}
+	}
+	if got := frames("?token=" + static); got != "'none'" {
+		t.Errorf("nobody is named: %q", got)
+	}
+	f.want(set(`["https://App.example.com","http://*.example.org:8080"]`), 202, "Project updated successfully")
+	for query, want := range map[string]string{
+		"?token=" + static: "https://app.example.com http://*.example.org:8080", "": "'none'", "?token=x": "'none'", "?auth_token=x&token=" + static: "'none'",
+	} {
+		if got := frames(query); got != want {
+			t.Errorf("%q: %q, want %q", query, got, want)
+		}
+	}
+	many := `["https://a.example"` + strings.Repeat(`,"https://a.example"`, 50) + `]`
+	for _, bad := range []string{
+		`["app.example.com"]`, `["*"]`, `["https://a.example/path"]`, `["https://a.example; script-src *"]`, `["https://a.example https://b.example"]`,
+		`["javascript:alert(1)"]`, `["https://*"]`, `["https://a.*.example"]`, `["'self'"]`, `["https://u@a.example"]`, `[""]`, many,
+	} {
+		if a := f.do(set(bad)); a.status != 400 || !strings.Contains(a.body, "portal_frame_ancestors") {
+			t.Errorf("%.60s: %d %s", bad, a.status, a.body)
+		}
+	}
+	if got := frames("?token=" + static); got != "https://app.example.com http://*.example.org:8080" {
+		t.Errorf("after refused settings: %q", got)
+	}
+	f.want(set(`[]`), 202, "Project updated successfully")
+	if got := frames("?token=" + static); got != "'none'" {
+		t.Errorf("nobody is named any more: %q", got)
+	}
+	if a := f.do(call{method: "POST", path: "/portal"}); a.status != 405 {
+		t.Errorf("POST: %d", a.status)
 	}
 }

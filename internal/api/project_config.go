@@ -52,6 +52,7 @@ type configRequest struct {
 	MetaEvent                     *metaEventRequest       `json:"meta_event,omitempty"`
 	CircuitBreaker                *convoy.CircuitBreakers `json:"circuit_breaker,omitempty"`
 	EventTypeValidation           *string                 `json:"event_type_validation,omitempty" enum:"off,flag,reject" doc:"Whether data is checked against the JSON Schema of its event type"`
+	PortalFrameAncestors          *[]string               `json:"portal_frame_ancestors,omitempty" doc:"Origins of the pages that may show the customer portal in a frame, such as https://app.example.com or https://*.example.com; nobody may unless named"`
 	// SyncDynamicEventAck is an older name, refused so that nobody relies on it.
 	SyncDynamicEventAck json.RawMessage `json:"sync_dynamic_event_ack,omitempty" hidden:"true"`
 }
@@ -137,6 +138,9 @@ func (q *configRequest) apply(c *convoy.ProjectConfig, typ convoy.ProjectType, n
 		if c.EventTypeValidation != convoy.ValidationOff && !c.EventTypeValidation.Checks() {
 			found.add("event_type_validation", "must be off, flag or reject")
 		}
+	}
+	if v := q.PortalFrameAncestors; v != nil {
+		c.PortalFrameAncestors = frameAncestors(*v, found)
 	}
 }
 

@@ -49,6 +49,9 @@ func viewProject(p *convoy.Project) projectView {
 		config.MetaEvent.EventType = []string{}
 	}
 	config.MetaEvent.PubSub = &convoy.PubSub{}
+	if config.PortalFrameAncestors == nil {
+		config.PortalFrameAncestors = []string{}
+	}
 	config.EventTypeValidation = cmp.Or(config.EventTypeValidation, convoy.ValidationOff)
 	return projectView{
 		UID: p.ID, Name: p.Name, LogoURL: p.LogoURL, OrganisationID: p.OrganisationID, Type: p.Type, Config: config,

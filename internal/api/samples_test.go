@@ -175,6 +175,7 @@ func (w *world) foreign() map[string]string {
 const (
 	sampleConfig = `{"max_payload_read_size":51200,"replay_attacks_prevention_enabled":true,"add_event_id_trace_headers":true,"disable_endpoint":false,
 		"multiple_endpoint_subscriptions":true,"verify_dynamic_events":false,"allow_unmatched_dynamic_urls":false,"search_policy":"720h","event_type_validation":"off",
+		"portal_frame_ancestors":["https://app.example.com"],
 		"ssl":{"enforce_secure_endpoints":false},"ratelimit":{"count":1000,"duration":60},
 		"strategy":{"type":"exponential","duration":10,"retry_count":5},
 		"signature":{"header":"X-Shop-Signature","versions":[{"uid":"","hash":"SHA512","encoding":"hex"}]},

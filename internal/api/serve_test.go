@@ -310,7 +310,7 @@ func TestAnswersToUnreadBodies(t *testing.T) {
 func TestSecurityHeaders(t *testing.T) {
 	t.Parallel()
 	f := setup(t, openSQLite(t))
-	for _, path := range []string{"", "endpoints", "no-such-thing", "/healthz", "/docs", "/openapi.json", "/nowhere", "/ingest/ABCDEFGHIJKLMNOP"} {
+	for _, path := range []string{"", "endpoints", "no-such-thing", "/healthz", "/docs", "/portal", "/openapi.json", "/nowhere", "/ingest/ABCDEFGHIJKLMNOP"} {
 		a := f.do(call{path: path})
 		for name, want := range map[string]string{
 			"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Strict-Transport-Security": "",

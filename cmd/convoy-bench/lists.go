@@ -262,13 +262,16 @@ func (d *listData) eventQueries(project convoy.ProjectID) []listQuery {
 			return err
 		}}
 	}
-	containing := func(name, object string) listQuery {
+	containing := func(name, query, object string, f store.EventFilter) listQuery {
 		c, err := store.ParseContainment(object)
 		if err != nil {
 			panic(err) // a constant of ours
 		}
-		return events(name, "body="+url.QueryEscape(object), store.EventFilter{Search: store.Search{Contains: []store.Containment{c}}})
+		f.Search.Contains = []store.Containment{c}
+		return events(name, query+"body="+url.QueryEscape(object), f)
 	}
+	whole := store.EventFilter{}
+	busy, rare := d.endpoints[:1], []convoy.EndpointID{d.rareEndpoint}
 	middle := store.Page{Cursor: string(d.middleEvent)}
 	return []listQuery{
 		events("", "", store.EventFilter{}),
@@ -286,9 +289,18 @@ func (d *listData) eventQueries(project convoy.ProjectID) []listQuery {
 		events("by broker message", "brokerMessageId="+d.brokerMessage, store.EventFilter{BrokerMessage: d.brokerMessage}),
 		events("searched for a usual word", "query=invoice", store.EventFilter{Search: store.Search{Text: "invoice"}}),
 		events("searched for a rare word", "query=the-ke", store.EventFilter{Search: store.Search{Text: "the-ke"}}),
+		events("searched for a part of a key", "query="+d.keyPart, store.EventFilter{Search: store.Search{Text: d.keyPart}}),
+		events("searched for an id", "query="+string(d.middleEvent), store.EventFilter{Search: store.Search{Text: string(d.middleEvent)}}),
 		events("searched for what none has", "query=none-has-this", store.EventFilter{Search: store.Search{Text: "none-has-this"}}),
-		containing("with a usual value", `{"customer":{"tier":"gold"}}`),
-		containing("with a rare value", `{"id":"the-one"}`),
+		containing("with a usual value", "", `{"customer":{"tier":"gold"}}`, whole),
+		containing("with a customer", "", `{"customer":{"id":"cus_77"}}`, whole),
+		containing("with a customer, oldest first", "sort=ASC&", `{"customer":{"id":"cus_77"}}`, store.EventFilter{Page: store.Page{Asc: true}}),
+		containing("with a rare value", "", `{"id":"the-one"}`, whole),
+		containing("with two usual values that few have", "", `{"lines":[{"sku":"sku-7","quantity":3}]}`, whole),
+		containing("with a value that none has", "", `{"customer":{"id":"nobody"}}`, whole),
+		containing("of a busy endpoint with a customer", "endpointId="+string(busy[0])+"&", `{"customer":{"id":"cus_77"}}`, store.EventFilter{Endpoints: busy}),
+		containing("of a rare endpoint with a usual value", "endpointId="+string(rare[0])+"&", `{"customer":{"tier":"gold"}}`, store.EventFilter{Endpoints: rare}),
+		containing("of a rare endpoint with a customer", "endpointId="+string(rare[0])+"&", `{"customer":{"id":"cus_77"}}`, store.EventFilter{Endpoints: rare}),
 		events("by key", "idempotencyKey="+d.key, store.EventFilter{IdempotencyKey: d.key}),
 	}
 }

@@ -1,9 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"convoy"
@@ -28,7 +32,7 @@ type listData struct {
 	endpoints    []convoy.EndpointID
 	rareEndpoint convoy.EndpointID
 	// The others that few rows have.
-	rareSource, rareSubscription, rareOwner, key, brokerMessage string
+	rareSource, rareSubscription, rareOwner, key, keyPart, brokerMessage string
 
 	middleEvent     convoy.EventID
 	middleDelivery  convoy.DeliveryID
@@ -68,10 +72,39 @@ func fillLists(ctx context.Context, s *store.Store, t target, n int) (*listData,
 			return nil, err
 		}
 	}
-	return d, nil
+	return d, indexAll(ctx, s)
 }
 
-var listPayload = append(append([]byte(`{"id":"inv_1","amount":12.5,"customer":{"tier":"gold"},"pad":"`), bytes.Repeat([]byte("x"), 900)...), `"}`...)
+// indexAll has the search index reach the last event, as the scheduler would.
+func indexAll(ctx context.Context, s *store.Store) error {
+	begin, indexed := time.Now(), 0
+	for more := true; more; {
+		n, further, err := s.IndexEvents(ctx, time.Now().Add(time.Minute))
+		if err != nil {
+			return err
+		}
+		indexed, more = indexed+n, further
+	}
+	took := time.Since(begin)
+	fmt.Fprintf(os.Stderr, "%d events indexed in %v, %v each\n", indexed, took.Round(time.Millisecond), took/time.Duration(max(indexed, 1)))
+	return nil
+}
+
+// customers is of how many the events tell, each of as many.
+const customers = 10_000
+
+var padding = strings.Repeat("x", 850)
+
+func listPayload(i int) []byte {
+	return fmt.Appendf(nil, `{"id":"inv_%08d","amount":%d.5,"customer":{"id":"cus_%d","tier":"gold"},"lines":[{"sku":"sku-%d","quantity":%d}],"pad":"%s"}`,
+		i, i%9973, i%customers, i%997, i%13, padding)
+}
+
+// listKey is the idempotency key of some events.
+func listKey(i int) string {
+	sum := sha256.Sum256(strconv.AppendInt(nil, int64(i), 10))
+	return hex.EncodeToString(sum[:16])
+}
 
 // write stores the events lo to hi of n.
 func (d *listData) write(ctx context.Context, s *store.Store, lo, hi, n int, step time.Duration) error {
@@ -82,7 +115,7 @@ func (d *listData) write(ctx context.Context, s *store.Store, lo, hi, n int, ste
 	for i := lo; i < hi; i++ {
 		at := d.start.Add(time.Duration(i+1) * step).Truncate(time.Microsecond)
 		e := &convoy.Event{
-			ID: convoy.EventID(id.New(at)), ProjectID: convoy.ProjectID(d.project), Type: "invoice.paid", Data: listPayload,
+			ID: convoy.EventID(id.New(at)), ProjectID: convoy.ProjectID(d.project), Type: "invoice.paid", Data: listPayload(i),
 			Endpoints: []convoy.EndpointID{d.endpoints[i%len(d.endpoints)]}, Status: convoy.EventSuccess,
 			AcknowledgedAt: at, CreatedAt: at, UpdatedAt: at,
 		}
@@ -92,6 +125,9 @@ func (d *listData) write(ctx context.Context, s *store.Store, lo, hi, n int, ste
 			Retry: convoy.RetryPolicy{Type: convoy.RetryLinear, Interval: time.Minute, Limit: 10},
 			DueAt: at, AcknowledgedAt: at, CreatedAt: at, UpdatedAt: at,
 		}
+		if i%10 == 0 {
+			e.IdempotencyKey = listKey(i)
+		}
 		status := d.rare(i%rarity, e, del)
 		del.EventType = e.Type
 		if i == n/2 {
@@ -99,6 +135,9 @@ func (d *listData) write(ctx context.Context, s *store.Store, lo, hi, n int, ste
 			e.Headers = map[string][]string{store.BrokerMessageHeader: {d.brokerMessage}}
 			e.Data = []byte(`{"id":"the-one"}`)
 			d.middleEvent, d.middleDelivery = e.ID, del.ID
+		}
+		if i == n/20*10+10 {
+			d.keyPart = listKey(i)[9:17]
 		}
 		r.Events, r.Deliveries = append(r.Events, e), append(r.Deliveries, del)
 		if status == convoy.DeliveryScheduled {

@@ -1,7 +1,7 @@
 // Package schedule does the periodic work of an instance: it offers due
 // deliveries to the queue, finds those whose process died, re-routes events
-// that were left unrouted, makes partitions ahead of time and forgets old
-// idempotency keys. Run it in as many processes as you like: one acts. It sends
+// that were left unrouted, makes partitions ahead of time, indexes events for
+// searches and forgets old idempotency keys. Run it in as many processes as you like: one acts. It sends
 // nothing itself.
 package schedule
 
@@ -25,6 +25,7 @@ type sweeps interface {
 	ForgetSessions(ctx context.Context, now time.Time, max int) (int, error)
 	ForgetUserTokens(ctx context.Context, now time.Time, max int) (int, error)
 	FoldCounts(ctx context.Context, max int) (int, error)
+	IndexEvents(ctx context.Context, now time.Time) (indexed int, more bool, err error)
 }
 
 // line lets deliveries go that wait for a rate limit, as slots come near.
@@ -81,11 +82,14 @@ const (
 	// lineEvery is how often lines are looked at. Package deliver depends on it
 	// being about a second.
 	lineEvery = time.Second
+	// indexFor is how long one turn indexes events for searches, at most.
+	indexFor = 500 * time.Millisecond
 	// freshEvery, rerouteEvery, unparkEvery and houseEvery are the periods of the rest.
 	freshEvery   = 5 * time.Second
 	rerouteEvery = 5 * time.Second
 	unparkEvery  = 10 * time.Second
 	foldEvery    = 10 * time.Second
+	indexEvery   = 2 * time.Second
 	houseEvery   = 10 * time.Minute
 )
 
@@ -127,6 +131,7 @@ func (s *Scheduler) lead(ctx context.Context) error {
 		{name: "idempotency keys", every: houseEvery, do: s.keys},
 		{name: "states of limits", every: houseEvery, do: s.limits},
 		{name: "counts of days", every: foldEvery, do: s.counts},
+		{name: "search index", every: indexEvery, do: s.index},
 	}
 	tick := time.NewTicker(min(s.cfg.SweepInterval, lineEvery))
 	defer tick.Stop()
@@ -206,6 +211,17 @@ func (s *Scheduler) line(ctx context.Context) error {
 // counts adds up what a dashboard shows.
 func (s *Scheduler) counts(ctx context.Context) error {
 	return s.forget(ctx, func(ctx context.Context, _ time.Time, max int) (int, error) { return s.cfg.Store.FoldCounts(ctx, max) })
+}
+
+// index has the search index follow the events.
+func (s *Scheduler) index(ctx context.Context) error {
+	for end := s.cfg.Now().Add(indexFor); ; {
+		n, more, err := s.cfg.Store.IndexEvents(ctx, s.cfg.Now())
+		s.cfg.Metrics.Swept.Indexed.Add(float64(n))
+		if err != nil || !more || !s.cfg.Now().Before(end) || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 func (s *Scheduler) limits(ctx context.Context) error {

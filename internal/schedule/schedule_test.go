@@ -31,8 +31,8 @@ const patience = 30 * time.Second
 // table is the store as the scheduler sees it. Its house-keeping can fail.
 type table struct {
 	*store.Store
-	claims, partitions atomic.Int32
-	broken             atomic.Bool
+	claims, partitions, indexed atomic.Int32
+	broken                      atomic.Bool
 }
 
 var errDown = errors.New("store is down")
@@ -53,6 +53,12 @@ func (tb *table) EnsurePartitions(ctx context.Context, now time.Time, ahead int)
 		return errDown
 	}
 	return tb.Store.EnsurePartitions(ctx, now, ahead)
+}
+
+func (tb *table) IndexEvents(ctx context.Context, now time.Time) (int, bool, error) {
+	n, more, err := tb.Store.IndexEvents(ctx, now)
+	tb.indexed.Add(int32(n))
+	return n, more, err
 }
 
 // rerouting settles as many events as it has left.
@@ -344,6 +350,16 @@ func TestForgetsKeys(t *testing.T) {
 	if n, err := b.table.ForgetKeys(t.Context(), now.Add(2*time.Hour), 10); err != nil || n != 0 {
 		t.Errorf("%d keys are left, %v", n, err)
 	}
+}
+
+// TestIndexes has the search index follow the events, more than it takes at once.
+func TestIndexes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const n = 5000
+	b.deliveries(t, n, time.Now().Add(-time.Hour), time.Time{})
+	run(t, b.Scheduler)
+	testenv.Eventually(t, patience, func() bool { return b.table.indexed.Load() == n })
 }
 
 // TestUnparks finds deliveries that were parked when their endpoint was active

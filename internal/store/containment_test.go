@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"convoy"
 )
 
 func TestContainment(t *testing.T) {
@@ -24,6 +26,13 @@ func TestContainment(t *testing.T) {
 		}
 		if got, err := c.in(t.Context(), []byte(payload)); got != want || err != nil {
 			t.Errorf("%s: %v, %v", pattern, got, err)
+		}
+		terms := make(map[term]struct{})
+		eventTerms(&convoy.Event{ProjectID: "p", Data: []byte(payload)}, func(t term) { terms[t] = struct{}{} })
+		for _, term := range c.terms("p") {
+			if _, ok := terms[term]; want && !ok {
+				t.Errorf("%s: a term is not the payload's", pattern)
+			}
 		}
 		if c.Empty() != (pattern == "{}") {
 			t.Errorf("%s: empty is %v", pattern, c.Empty())

@@ -104,15 +104,15 @@ var insertEvents = countEvents(sqldb.InsertBatch("events", "ON CONFLICT (id) DO 
 	"idempotency_key:text", "is_duplicate:int", "url_query:text", "url_path:text", "status:text", "failure_reason:text", "schema_error:text",
 	"acknowledged_at:int", "created_at:int", "updated_at:int", "broker_message_id:text"))
 
-func bindEvents(events []*convoy.Event) sqldb.Bound {
-	return insertEvents.Bind(len(events), func(i int, w *sqldb.RowWriter) {
+func bindEvents(events []*convoy.Event) []sqldb.Bound {
+	return withLate(insertEvents.Bind(len(events), func(i int, w *sqldb.RowWriter) {
 		e := events[i]
 		w.Text(string(e.ID)).Text(string(e.ProjectID)).Text(string(e.Kind)).Text(e.Type).Text(string(e.SourceID)).
 			Text(e.OwnerID).Text(e.TargetURL).Text(idsText(e.Endpoints)).Text(headersText(e.Headers)).Bytes(e.Data).
 			Text(e.IdempotencyKey).Bool(e.Duplicate).Text(e.URLQuery).Text(e.URLPath).
 			Text(string(e.Status)).Text(e.FailureReason).Text(e.SchemaError).
 			Int(micros(e.AcknowledgedAt)).Int(micros(e.CreatedAt)).Int(micros(e.UpdatedAt)).Text(brokerMessage(e.Headers))
-	})
+	}), events)
 }
 
 // Append writes events and their deliveries in one transaction. Writing the
@@ -122,7 +122,7 @@ func bindEvents(events []*convoy.Event) sqldb.Bound {
 func (s *Store) Append(ctx context.Context, r *Routed, now time.Time, window time.Duration) error {
 	keyed := keyedEvents(r.Events)
 	if len(keyed) == 0 {
-		if err := s.db.Apply(ctx, bindEvents(r.Events), bindDeliveries(r.Deliveries)); err != nil {
+		if err := s.db.Apply(ctx, append(bindEvents(r.Events), bindDeliveries(r.Deliveries))...); err != nil {
 			return fmt.Errorf("append events: %w", err)
 		}
 		return nil
@@ -132,7 +132,7 @@ func (s *Store) Append(ctx context.Context, r *Routed, now time.Time, window tim
 			return err
 		}
 		dropDuplicates(r)
-		return tx.Apply(ctx, bindEvents(r.Events), bindDeliveries(r.Deliveries))
+		return tx.Apply(ctx, append(bindEvents(r.Events), bindDeliveries(r.Deliveries))...)
 	})
 	if err != nil {
 		return fmt.Errorf("append events: %w", err)

@@ -28,7 +28,12 @@ type EventFilter struct {
 	From, To time.Time
 	Search   Search
 	Page     Page
+
+	// part is a part of the window.
+	part span
 }
+
+func (f *EventFilter) window() span { return between(f.From, f.To).and(f.part) }
 
 // Events returns a page of a project's events.
 func (s *Store) Events(ctx context.Context, f EventFilter) (Paged[*convoy.Event], error) {
@@ -39,13 +44,13 @@ func (s *Store) Events(ctx context.Context, f EventFilter) (Paged[*convoy.Event]
 	if f.Endpoints, some, err = own.among(ctx, q, f.Endpoints); err != nil || !some {
 		return Paged[*convoy.Event]{Items: []*convoy.Event{}}, err
 	}
-	fetch := fetchEvents(ctx, q, eventListing(s.db.Dialect(), f), f.Search.keeper(ctx))
-	if len(f.Endpoints) > 0 {
-		if f.IdempotencyKey == "" && f.BrokerMessage == "" {
-			fetch = s.fetchDelivered(ctx, q, f)
-		} else {
-			fetch = fetchEvents(ctx, q, keyedListing(s.db.Dialect(), f), f.Search.keeper(ctx))
-		}
+	look, err := f.lookup(ctx, q, s.db.Dialect())
+	if err != nil {
+		return Paged[*convoy.Event]{}, fmt.Errorf("events: %w", err)
+	}
+	fetch := s.fetchFiltered(ctx, q, f)
+	if look != nil {
+		fetch = s.fetchSearched(ctx, q, f, look)
 	}
 	page, err := paginate(f.Page, func(e *convoy.Event) string { return string(e.ID) }, fetch)
 	if err != nil {
@@ -55,8 +60,18 @@ func (s *Store) Events(ctx context.Context, f EventFilter) (Paged[*convoy.Event]
 	return page, nil
 }
 
+func (s *Store) fetchFiltered(ctx context.Context, q sqldb.Querier, f EventFilter) fetcher[*convoy.Event] {
+	switch {
+	case len(f.Endpoints) == 0:
+		return fetchEvents(ctx, q, eventListing(s.db.Dialect(), f), f.Search.keeper(ctx))
+	case f.IdempotencyKey == "" && f.BrokerMessage == "":
+		return s.fetchDelivered(ctx, q, f)
+	}
+	return fetchEvents(ctx, q, keyedListing(s.db.Dialect(), f), f.Search.keeper(ctx))
+}
+
 func eventListing(d sqldb.Dialect, f EventFilter) listing {
-	l := listing{cols: eventCols, table: "events", alias: "e", key: "e.id", ids: between(f.From, f.To), where: eventWhere(d, f)}
+	l := listing{cols: eventCols, table: "events", alias: "e", key: "e.id", ids: f.window(), where: eventWhere(d, f)}
 	if n := len(f.Sources); n > 1 && n <= maxBranches {
 		ofEach(&l, d, "e.source_id", slices.Compact(slices.Sorted(slices.Values(f.Sources))))
 	}
@@ -92,8 +107,9 @@ func keyedListing(d sqldb.Dialect, f EventFilter) listing {
 	w.args = l.where.args
 	addIn(&w, d, "d.endpoint_id", f.Endpoints)
 	l.where.args = w.args
-	l.where.add("EXISTS (SELECT 1 FROM deliveries d WHERE " + strings.Join(w.conds, " AND ") + ` AND d.event_id = e.id
-		AND (d.id >= substr(e.id, 1, 10) AND d.id < substr(e.id, 1, 10) || '~' OR ` + replayed + `))`)
+	// By id, or of a replay: each way has an index.
+	one := "EXISTS (SELECT 1 FROM deliveries d WHERE " + strings.Join(w.conds, " AND ") + " AND d.event_id = e.id AND "
+	l.where.add("(" + one + "d.id >= substr(e.id, 1, 10) AND d.id < substr(e.id, 1, 10) || '~') OR " + one + replayed + "))")
 	return l
 }
 
@@ -137,6 +153,9 @@ func (s *Store) fetchDelivered(ctx context.Context, q sqldb.Querier, f EventFilt
 // least, unless the list ends.
 func (s *Store) deliveredIDs(ctx context.Context, q sqldb.Querier, f EventFilter, k seek) ([]convoy.EventID, error) {
 	keep := func(id convoy.EventID) bool { // the ids of k.from's millisecond may lie on either side
+		if f.part.from > string(id) || f.part.to != "" && f.part.to <= string(id) {
+			return false
+		}
 		c := strings.Compare(string(id), k.from)
 		return k.from == "" || c == 0 && !k.after || c != 0 && (c < 0) == k.desc
 	}
@@ -172,6 +191,12 @@ func (s *Store) timelyIDs(ctx context.Context, q sqldb.Querier, f EventFilter, k
 	}
 	l := deliveryListing(s.db.Dialect(), DeliveryFilter{Project: f.Project, Endpoints: f.Endpoints, Type: f.Type, From: f.From, To: f.To})
 	l.cols = "d.id, d.event_id"
+	if f.part.from != "" {
+		l.ids.from = max(l.ids.from, moment(f.part.from))
+	}
+	if f.part.to != "" {
+		l.ids = l.ids.and(span{to: momentEnd(f.part.to)})
+	}
 	fetch := fetchRows(ctx, q, l, func(row sqldb.Row) (p pair, err error) { err = row.Scan(&p.delivery, &p.event); return })
 	// A little more than asked for, as an event may have several deliveries.
 	at := seek{from: moment(k.from), desc: k.desc, limit: 2*k.limit + 10}
@@ -211,7 +236,7 @@ func (s *Store) replayedIDs(ctx context.Context, q sqldb.Querier, f EventFilter,
 	var w where
 	w.add("d.project_id = ?", f.Project)
 	w.add(replayed)
-	w.within("d.event_id", between(f.From, f.To).and(k.span()))
+	w.within("d.event_id", f.window().and(k.span()))
 	addIn(&w, s.db.Dialect(), "d.endpoint_id", f.Endpoints)
 	if f.Type != "" {
 		w.add("d.event_type = ?", f.Type)

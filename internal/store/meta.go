@@ -17,7 +17,7 @@ func bindMeta(meta []convoy.Job) []sqldb.Bound {
 	for i, j := range meta {
 		events[i], deliveries[i] = j.Event, j.Delivery
 	}
-	return []sqldb.Bound{bindEvents(events), bindDeliveries(deliveries)}
+	return append(bindEvents(events), bindDeliveries(deliveries))
 }
 
 func insertMeta(ctx context.Context, tx sqldb.Tx, meta []convoy.Job) error {

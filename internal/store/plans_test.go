@@ -73,6 +73,12 @@ func testPlans(t *testing.T, db sqldb.DB) {
 	for _, d := range some {
 		ids = append(ids, d.ID)
 	}
+	for more := true; more; {
+		var err error
+		if _, more, err = plain.S.IndexEvents(ctx, f.Now.AddDate(0, 0, 7)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	analyze(t, db)
 	doomed := plain.Endpoint(t, p)
 	cursor := store.Page{Cursor: string(event.ID)}
@@ -112,6 +118,18 @@ func testPlans(t *testing.T, db sqldb.DB) {
 		}},
 		"events by type": {false, func() error {
 			_, err := f.S.Events(ctx, store.EventFilter{Project: p.ID, Type: "invoice.paid", From: week, To: f.Now})
+			return err
+		}},
+		"events searched": {true, func() error {
+			_, err := f.S.Events(ctx, store.EventFilter{Project: p.ID, Search: store.Search{Text: "none-has-this"}})
+			return err
+		}},
+		"events searched, an id": {true, func() error {
+			_, err := f.S.Events(ctx, store.EventFilter{Project: p.ID, Search: store.Search{Text: string(event.ID)}})
+			return err
+		}},
+		"events searched, endpoint": {true, func() error {
+			_, err := f.S.Events(ctx, store.EventFilter{Project: p.ID, Endpoints: []convoy.EndpointID{"a"}, Search: store.Search{Text: string(event.ID)}})
 			return err
 		}},
 		"events by key": {false, func() error {

@@ -119,6 +119,7 @@ type Swept struct {
 	Unrouted   prometheus.Counter // accepted events that had not been routed
 	Keys       prometheus.Counter // idempotency keys past their window, deleted
 	Partitions prometheus.Counter // partitions made ahead
+	Indexed    prometheus.Counter // events indexed for searches
 }
 
 var (
@@ -187,7 +188,7 @@ func build(registry *prometheus.Registry, to prometheus.Registerer) *Metrics {
 		SchedulerLeader: f.gauge("scheduler_leader", "Whether this process does the periodic work."),
 		Swept: Swept{
 			Due: swept("due"), Stuck: swept("stuck"), Unrouted: swept("unrouted"),
-			Keys: swept("idempotency_keys"), Partitions: swept("partitions"),
+			Keys: swept("idempotency_keys"), Partitions: swept("partitions"), Indexed: swept("indexed"),
 		},
 		registry: registry,
 		httpRequests: f.NewCounterVec(prometheus.CounterOpts{

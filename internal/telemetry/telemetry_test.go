@@ -102,6 +102,7 @@ func TestMetricsAreNamedAfterTheirFields(t *testing.T) {
 	m.Swept.Unrouted.Add(24)
 	m.Swept.Keys.Add(25)
 	m.Swept.Partitions.Add(26)
+	m.Swept.Indexed.Add(27)
 	m.EndToEnd.Observe(3600)
 	m.Attempt.Observe(.001)
 	m.Intake.Observe(3, time.Millisecond)
@@ -135,6 +136,7 @@ func TestMetricsAreNamedAfterTheirFields(t *testing.T) {
 		`convoy_swept_total{kind="unrouted"} 24`,
 		`convoy_swept_total{kind="idempotency_keys"} 25`,
 		`convoy_swept_total{kind="partitions"} 26`,
+		`convoy_swept_total{kind="indexed"} 27`,
 		`convoy_end_to_end_seconds_bucket{le="900"} 0`,
 		`convoy_end_to_end_seconds_bucket{le="3600"} 1`,
 		`convoy_attempt_seconds_bucket{le="0.001"} 1`,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,7 +56,7 @@ func eventSearch(t *testing.T, f *Fixture) {
 			everySecond = append(everySecond, i)
 		}
 	}
-	for name, tt := range map[string]struct {
+	cases := map[string]struct {
 		filter store.EventFilter
 		want   []int
 	}{
@@ -90,16 +91,31 @@ func eventSearch(t *testing.T, f *Fixture) {
 		"broker message":      {store.EventFilter{BrokerMessage: `<"7">\`}, []int{11, 9}},
 		"another":             {store.EventFilter{BrokerMessage: `a`}, nil},
 		"broker, endpoint":    {store.EventFilter{Endpoints: []convoy.EndpointID{"x"}, BrokerMessage: `<"7">\`}, []int{11}},
-	} {
-		tt.filter.Project = p.ID
-		page, err := f.S.Events(ctx, tt.filter)
-		ok(t, err)
-		want := []string{}
-		for _, i := range tt.want {
-			want = append(want, string(events[i].ID))
+		"part of a type":      {store.EventFilter{Type: "order_late", Search: store.Search{Text: "late"}}, []int{200}},
+		"of a source":         {store.EventFilter{Sources: []convoy.SourceID{source.ID}, Search: store.Search{Text: "invoice"}}, []int{6}},
+		"part of an id":       {store.EventFilter{To: events[2].CreatedAt, Search: store.Search{Text: string(events[2].ID)[:7]}}, []int{2, 1, 0}},
+		"oldest, endpoint":    {store.EventFilter{Page: store.Page{Asc: true}, Endpoints: []convoy.EndpointID{"x"}, Search: store.Search{Text: "voice"}}, []int{11, 20, 21}},
+		"more than one page":  {store.EventFilter{Page: store.Page{PerPage: 1, Cursor: string(events[150].ID)}, Search: store.Search{Text: "order"}}, []int{3}},
+		"the page before":     {store.EventFilter{Page: store.Page{PerPage: 1, Cursor: string(events[3].ID), Prev: true}, Search: store.Search{Text: "order"}}, []int{200}},
+	}
+	for _, stage := range []struct {
+		name  string
+		until int // how many events are indexed
+	}{{"nothing indexed", 0}, {"a part indexed", 130}, {"all indexed", n}} {
+		if stage.until > 0 {
+			index(t, f, events[stage.until-1].CreatedAt)
 		}
-		if got := listed(page, eventID).Items; !slices.Equal(got, want) {
-			t.Errorf("%s: got %v, want %v", name, got, want)
+		for name, tt := range cases {
+			tt.filter.Project = p.ID
+			page, err := f.S.Events(ctx, tt.filter)
+			ok(t, err)
+			want := []string{}
+			for _, i := range tt.want {
+				want = append(want, string(events[i].ID))
+			}
+			if got := listed(page, eventID).Items; !slices.Equal(got, want) {
+				t.Errorf("%s, %s: got %v, want %v", stage.name, name, got, want)
+			}
 		}
 	}
 
@@ -111,6 +127,9 @@ func eventSearch(t *testing.T, f *Fixture) {
 		ok(t, err)
 		for _, e := range page.Items {
 			got = append(got, slices.IndexFunc(events, func(x *convoy.Event) bool { return x.ID == e.ID }))
+		}
+		if page.HasPrev != (filter.Page.Cursor != "") {
+			t.Errorf("from %q: has a page before: %v", filter.Page.Cursor, page.HasPrev)
 		}
 		if !page.HasNext {
 			break
@@ -136,6 +155,155 @@ func eventSearch(t *testing.T, f *Fixture) {
 	cancel()
 	if _, err := f.S.Events(ended, store.EventFilter{Project: p.ID, Search: contains(`{"n":-1}`)}); !errors.Is(err, context.Canceled) {
 		t.Errorf("an ended search: %v", err)
+	}
+}
+
+// index has the search index follow the events up to a time.
+func index(t *testing.T, f *Fixture, until time.Time) (indexed int) {
+	t.Helper()
+	for {
+		n, more, err := f.S.IndexEvents(t.Context(), until.Add(10*time.Second+time.Millisecond))
+		ok(t, err)
+		if indexed += n; !more {
+			return indexed
+		}
+	}
+}
+
+// searchIndex has the index follow events, in more than one segment, and find those
+// that were written when it had passed them.
+func searchIndex(t *testing.T, f *Fixture) {
+	ctx := t.Context()
+	p, other := f.Project(t), f.Project(t)
+	begin := f.Now.Add(-24 * time.Hour)
+	at := func(i int) time.Time { return begin.Add(time.Duration(i) * 2 * time.Minute) }
+	numbered := func(p *convoy.Project, i int, key string) *convoy.Event {
+		e := f.Event(p.ID, at(i))
+		e.Type, e.IdempotencyKey, e.Data = "invoice.paid", key, fmt.Appendf(nil, `{"n":%d,"all":[true]}`, i)
+		return e
+	}
+	found := func(what string, filter store.EventFilter, want ...convoy.EventID) {
+		t.Helper()
+		filter.Project = p.ID
+		page, err := f.S.Events(ctx, filter)
+		ok(t, err)
+		got := []convoy.EventID{}
+		for _, e := range page.Items {
+			got = append(got, e.ID)
+		}
+		if !slices.Equal(got, append([]convoy.EventID{}, want...)) {
+			t.Errorf("%s: got %v, want %v", what, got, want)
+		}
+	}
+	containing := func(text string) (s store.EventFilter) {
+		c, err := store.ParseContainment(text)
+		ok(t, err)
+		s.Search.Contains = []store.Containment{c}
+		return s
+	}
+
+	const n = 300 // a segment and more, of blocks that have an event each
+	events := make([]*convoy.Event, n)
+	indexed := 0
+	for i := range events {
+		events[i] = numbered(p, i, fmt.Sprintf("key-%d-%d", i, i*7919))
+		f.Append(t, []*convoy.Event{events[i]})
+		indexed += index(t, f, at(i).Add(time.Minute))
+	}
+	if indexed != n {
+		t.Errorf("%d of %d events indexed", indexed, n)
+	}
+	if again := index(t, f, at(n)); again != 0 {
+		t.Errorf("%d events indexed again", again)
+	}
+	for _, i := range []int{0, 1, 255, 256, 257, n - 1} {
+		found("value", containing(fmt.Sprintf(`{"n":%d}`, i)), events[i].ID)
+		found("key", store.EventFilter{Search: store.Search{Text: fmt.Sprintf("EY-%d-", i)}}, events[i].ID)
+		found("id", store.EventFilter{Search: store.Search{Text: string(events[i].ID)}}, events[i].ID)
+	}
+	oldest := containing(`{"all":[true]}`)
+	oldest.Page = store.Page{Asc: true, PerPage: 3, Cursor: string(events[254].ID)}
+	found("oldest first", oldest, events[254].ID, events[255].ID, events[256].ID)
+	window := containing(`{"all":[true]}`)
+	window.From, window.To = at(254), at(257)
+	found("window", window, events[257].ID, events[256].ID, events[255].ID, events[254].ID)
+
+	// Late by more than a minute: known when they are written. Before the first,
+	// between two, in the second segment, and of another project.
+	late := []*convoy.Event{numbered(p, -5, "late-one"), numbered(p, 100, "late-two"), numbered(p, 280, "late-three")}
+	f.Append(t, append(late, numbered(other, 100, "late-other")))
+	f.Append(t, late[:1]) // once more, which changes nothing
+	if got := index(t, f, at(n)); got != 4 {
+		t.Errorf("%d late events indexed", got)
+	}
+	found("late", store.EventFilter{Search: store.Search{Text: "late-"}}, late[2].ID, late[1].ID, late[0].ID)
+	found("late, by value", containing(`{"n":-5}`), late[0].ID)
+
+	// Late by less: found when they are counted.
+	young := f.Event(p.ID, time.Now())
+	young.IdempotencyKey = "young-one"
+	last := f.Event(p.ID, time.Now().Add(time.Minute))
+	f.Append(t, []*convoy.Event{last})
+	index(t, f, last.CreatedAt.Add(time.Minute))
+	f.Append(t, []*convoy.Event{young})
+	index(t, f, last.CreatedAt.Add(time.Hour))
+	found("young", store.EventFilter{Search: store.Search{Text: "ung-o"}}, young.ID)
+
+	// An event with too many values to tell is looked at.
+	huge := f.Event(p.ID, f.Now.Add(time.Hour))
+	huge.Data = []byte(`{"list":[` + strings.Repeat(`{"a":1},`, 5000) + `{"a":"needle"}]}`)
+	odd := f.Event(p.ID, f.Now.Add(2*time.Hour))
+	odd.Data = []byte("not \xff JSON {")
+	f.Append(t, []*convoy.Event{huge, odd})
+	index(t, f, f.Now.Add(3*time.Hour))
+	found("among many values", containing(`{"list":[{"a":"needle"}]}`), huge.ID)
+	found("nothing", containing(`{"list":[{"a":"nothing"}]}`))
+}
+
+// searchIndexRace has several processes follow the events while they are written.
+func searchIndexRace(t *testing.T, f *Fixture) {
+	p := f.Project(t)
+	begin := f.Now.Add(-time.Hour) // all are late
+	const writers, each = 4, 50
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 2 {
+		wg.Go(func() {
+			for {
+				if _, _, err := f.S.IndexEvents(t.Context(), f.Now.Add(time.Hour)); err != nil {
+					t.Error(err)
+					return
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	var writing sync.WaitGroup
+	for range writers {
+		writing.Go(func() {
+			for i := range each {
+				e := f.Event(p.ID, begin.Add(time.Duration(i)*time.Second))
+				e.Data = []byte(`{"needle":1}`)
+				f.Append(t, []*convoy.Event{e})
+			}
+		})
+	}
+	writing.Wait()
+	close(stop)
+	wg.Wait()
+	index(t, f, f.Now.Add(time.Hour))
+	c, err := store.ParseContainment(`{"needle":1.0}`)
+	ok(t, err)
+	page, err := f.S.Events(t.Context(), store.EventFilter{
+		Project: p.ID, Search: store.Search{Contains: []store.Containment{c}}, Page: store.Page{PerPage: 1000},
+	})
+	ok(t, err)
+	if len(page.Items) != writers*each {
+		t.Errorf("%d of %d events found", len(page.Items), writers*each)
 	}
 }
 

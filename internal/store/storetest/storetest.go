@@ -110,6 +110,8 @@ var cases = map[string]func(t *testing.T, f *Fixture){
 	"PageEdges":               pageEdges,
 	"EventFilters":            eventFilters,
 	"EventSearch":             eventSearch,
+	"SearchIndex":             searchIndex,
+	"SearchIndexRace":         searchIndexRace,
 	"EventsOfEndpoints":       eventsOfEndpoints,
 	"EventsOfEndpointsRandom": eventsOfEndpointsRandom,
 	"DeliveryFilters":         deliveryFilters,

@@ -43,15 +43,16 @@ func typical(text string, seen map[string]string) json.RawMessage {
 	if json.Indent(&b, []byte(text), "", "  ") != nil {
 		return nil
 	}
-	text = anyID.ReplaceAllStringFunc(b.String(), func(id string) string {
+	text = b.String()
+	for _, c := range chance { // before the ids, which a random text may look like
+		text = c.what.ReplaceAllString(text, c.as)
+	}
+	text = anyID.ReplaceAllStringFunc(text, func(id string) string {
 		if seen[id] == "" {
 			seen[id] = fmt.Sprintf("01KYYC8ABR%016d", len(seen)+1)
 		}
 		return seen[id]
 	})
-	for _, c := range chance {
-		text = c.what.ReplaceAllString(text, c.as)
-	}
 	return json.RawMessage(text)
 }
 

@@ -223,6 +223,13 @@ func TestThrottle(t *testing.T) {
 		fail(nobody, 10)
 		closed(nobody)
 	}
+	// The address has had its failures, and what came back to it while this ran, which
+	// on a busy machine may be one.
+	for i := 0; guess("g@example.com", "a wrong password").status != 429; i++ {
+		if i == 5 {
+			t.Fatal("the address is not closed")
+		}
+	}
 	closed(b.Email) // the address is what is closed
 }
 

@@ -1,8 +1,8 @@
 // Package schedule does the periodic work of an instance: it offers due
 // deliveries to the queue, finds those whose process died, re-routes events
 // that were left unrouted, makes partitions ahead of time, indexes events for
-// searches and forgets old idempotency keys. Run it in as many processes as you like: one acts. It sends
-// nothing itself.
+// searches and forgets old idempotency keys. Run it in as many processes as you
+// like: one acts. It sends nothing itself.
 package schedule
 
 import (

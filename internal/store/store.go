@@ -189,12 +189,9 @@ func (w *where) contains(column, part string) {
 // lower case.
 func likePart(part string) string {
 	pattern := []byte{'%'}
-	for _, c := range []byte(part) {
-		switch {
-		case c == '%' || c == '_' || c == '\\':
+	for _, c := range []byte(lowerASCII(part)) {
+		if c == '%' || c == '_' || c == '\\' {
 			pattern = append(pattern, '\\')
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
 		}
 		pattern = append(pattern, c)
 	}

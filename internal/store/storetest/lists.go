@@ -150,7 +150,6 @@ func pageEdges(t *testing.T, f *Fixture) {
 }
 
 func eventFilters(t *testing.T, f *Fixture) {
-	ctx := t.Context()
 	p := f.Project(t)
 	var events []*convoy.Event
 	for i := range 6 {
@@ -187,15 +186,21 @@ func eventFilters(t *testing.T, f *Fixture) {
 		"everything, ascending": {store.EventFilter{Type: "a", From: at(1), Page: store.Page{Asc: true}}, []int{2, 4}},
 	} {
 		tt.filter.Project = p.ID
-		page, err := f.S.Events(ctx, tt.filter)
-		ok(t, err)
-		want := []string{}
-		for _, i := range tt.want {
-			want = append(want, string(events[i].ID))
-		}
-		if got := listed(page, eventID).Items; !slices.Equal(got, want) {
-			t.Errorf("%s: got %v, want %v of %v", name, got, want, newestFirst(events, eventID))
-		}
+		filtered(t, f, name, tt.filter, events, tt.want)
+	}
+}
+
+// filtered checks that a filter's page has the wanted ones of some events, in order.
+func filtered(t *testing.T, f *Fixture, name string, filter store.EventFilter, events []*convoy.Event, wanted []int) {
+	t.Helper()
+	page, err := f.S.Events(t.Context(), filter)
+	ok(t, err)
+	want := []string{}
+	for _, i := range wanted {
+		want = append(want, string(events[i].ID))
+	}
+	if got := listed(page, eventID).Items; !slices.Equal(got, want) {
+		t.Errorf("%s: got %v, want %v of %v", name, got, want, newestFirst(events, eventID))
 	}
 }
 

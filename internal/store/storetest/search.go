@@ -61,7 +61,7 @@ func eventSearch(t *testing.T, f *Fixture) {
 		want   []int
 	}{
 		"id":                  {store.EventFilter{Search: store.Search{Text: string(events[17].ID)}}, []int{17}},
-		"id in lower case":    {store.EventFilter{Search: store.Search{Text: lower(string(events[17].ID))}}, []int{17}},
+		"id in lower case":    {store.EventFilter{Search: store.Search{Text: strings.ToLower(string(events[17].ID))}}, []int{17}},
 		"end of an id":        {store.EventFilter{Search: store.Search{Text: string(events[17].ID)[4:]}}, nil},
 		"type":                {store.EventFilter{Search: store.Search{Text: "ORDER"}}, []int{200, 3}},
 		"percent":             {store.EventFilter{Search: store.Search{Text: "r%l"}}, []int{3}},
@@ -107,15 +107,7 @@ func eventSearch(t *testing.T, f *Fixture) {
 		}
 		for name, tt := range cases {
 			tt.filter.Project = p.ID
-			page, err := f.S.Events(ctx, tt.filter)
-			ok(t, err)
-			want := []string{}
-			for _, i := range tt.want {
-				want = append(want, string(events[i].ID))
-			}
-			if got := listed(page, eventID).Items; !slices.Equal(got, want) {
-				t.Errorf("%s, %s: got %v, want %v", stage.name, name, got, want)
-			}
+			filtered(t, f, stage.name+", "+name, tt.filter, events, tt.want)
 		}
 	}
 
@@ -305,14 +297,4 @@ func searchIndexRace(t *testing.T, f *Fixture) {
 	if len(page.Items) != writers*each {
 		t.Errorf("%d of %d events found", len(page.Items), writers*each)
 	}
-}
-
-func lower(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
-	}
-	return string(b)
 }
